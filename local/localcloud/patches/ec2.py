@@ -1,0 +1,152 @@
+"""EC2."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+from typing import Any
+
+from moto.core.responses import ActionResult
+from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models import elastic_block_store, instances, launch_templates, tags
+from moto.ec2.responses import launch_templates as responses
+from moto.ec2.utils import parse_user_data
+
+from localcloud.patches import Client, _probe, restores
+
+
+@restores("DescribeTags filters and names a NAT gateway as `natgateway`")
+def nat_gateway_tags() -> None:
+    stock = tags.TagBackend.describe_tags
+
+    def describe_tags(self: Any, filters: Any = None) -> Any:
+        if filters and "resource-type" in filters:
+            kinds = ["nat-gateway" if kind == "natgateway" else kind for kind in filters["resource-type"]]
+            filters = {**filters, "resource-type": kinds}
+        return stock(self, filters)
+
+    tags.TagBackend.describe_tags = describe_tags
+
+
+@nat_gateway_tags.shown_by
+def _nat_gateway_tags(client: Client) -> bool:
+    ec2 = client("ec2")
+    _, subnets = _probe.network(client)
+    nat = ec2.create_nat_gateway(SubnetId=subnets[0], ConnectivityType="private")["NatGateway"]["NatGatewayId"]
+    ec2.create_tags(Resources=[nat], Tags=[{"Key": "k", "Value": "v"}])
+    return bool(ec2.describe_tags(Filters=[{"Name": "resource-type", "Values": ["natgateway"]}])["Tags"])
+
+
+@restores("A launch template's own tags are no part of its data")
+def launch_template_tags() -> None:
+    def create_launch_template(self: Any) -> ActionResult:
+        data = self._get_param("LaunchTemplateData", {})
+        data["UserData"] = parse_user_data(self._get_param("LaunchTemplateData.UserData"))
+        self.error_on_dryrun()
+        template = self.ec2_backend.create_launch_template(
+            self._get_param("LaunchTemplateName"),
+            self._get_param("VersionDescription"),
+            data,
+            self._parse_tag_specification(),
+        )
+        version = template.default_version()
+        return ActionResult(
+            {
+                "LaunchTemplate": {
+                    "CreateTime": version.create_time,
+                    "CreatedBy": f"arn:{self.partition}:iam::{self.current_account}:root",
+                    "DefaultVersionNumber": template.default_version_number,
+                    "LatestVersionNumber": version.number,
+                    "LaunchTemplateId": template.id,
+                    "LaunchTemplateName": template.name,
+                    "Tags": template.tags,
+                }
+            }
+        )
+
+    responses.LaunchTemplates.create_launch_template = create_launch_template
+
+
+@launch_template_tags.shown_by
+def _launch_template_tags(client: Client) -> bool:
+    ec2 = client("ec2")
+    ec2.create_launch_template(
+        LaunchTemplateName="probe",
+        LaunchTemplateData={"InstanceType": "t3.micro"},
+        TagSpecifications=[{"ResourceType": "launch-template", "Tags": [{"Key": "k", "Value": "v"}]}],
+    )
+    version = ec2.describe_launch_template_versions(LaunchTemplateName="probe")["LaunchTemplateVersions"][0]
+    return "TagSpecifications" not in version["LaunchTemplateData"]
+
+
+@restores("A later version of a launch template with user data starts instances")
+def launch_template_version_user_data() -> None:
+    stock = launch_templates.LaunchTemplate.create_version
+
+    def create_version(self: Any, data: dict[str, Any], description: str) -> Any:
+        if isinstance(data.get("UserData"), str):
+            data["UserData"] = parse_user_data(data["UserData"])
+        return stock(self, data, description)
+
+    launch_templates.LaunchTemplate.create_version = create_version
+
+
+@launch_template_version_user_data.shown_by
+def _launch_template_version_user_data(client: Client) -> bool:
+    template = _probe.launch_template(client)
+    data = client("ec2").describe_launch_template_versions(LaunchTemplateId=template)["LaunchTemplateVersions"][0]
+    client("ec2").create_launch_template_version(
+        LaunchTemplateId=template,
+        LaunchTemplateData={**data["LaunchTemplateData"], "UserData": base64.b64encode(b"#!/bin/sh\n").decode()},
+    )
+    client("ec2").modify_launch_template(LaunchTemplateId=template, DefaultVersion="2")
+    return len(_probe.group(client, 1, template=template)) == 1
+
+
+@restores("An instance gets its launch template's instance profile and metadata options")
+def launch_template_profile() -> None:
+    stock = instances.InstanceBackend.run_instances
+
+    def run_instances(self: Any, image_id: str, count: int, user_data: Any, groups: Any, **more: Any) -> Any:
+        reservation = stock(self, image_id, count, user_data, groups, **more)
+        if more.get("launch_template"):
+            data = self._get_template_from_args(more["launch_template"]).data
+            for instance in reservation.instances:
+                if options := data.get("MetadataOptions"):
+                    instance.metadata_options = instances.MetadataOptions(options)
+                if profile := data.get("IamInstanceProfile"):
+                    with contextlib.suppress(EC2ClientError):  # already associated
+                        self.associate_iam_instance_profile(instance.id, profile.get("Name"), profile.get("Arn"))
+        return reservation
+
+    instances.InstanceBackend.run_instances = run_instances
+
+
+@launch_template_profile.shown_by
+def _launch_template_profile(client: Client) -> bool:
+    client("iam").create_instance_profile(InstanceProfileName="p")
+    template = _probe.launch_template(
+        client, IamInstanceProfile={"Name": "p"}, MetadataOptions={"HttpTokens": "required"}
+    )
+    made = _probe.group(client, 1, template=template)[0]["InstanceId"]
+    found = client("ec2").describe_instances(InstanceIds=[made])["Reservations"][0]["Instances"][0]
+    return found["MetadataOptions"]["HttpTokens"] == "required" and "IamInstanceProfile" in found
+
+
+@restores("DescribeVolumes always has MultiAttachEnabled and SnapshotId, as botocore's callers expect")
+def volume_fields() -> None:
+    stock = elastic_block_store.Volume.__init__
+
+    def init(self: Any, *args: Any, **more: Any) -> None:
+        stock(self, *args, **more)
+        self.multi_attach_enabled = bool(self.multi_attach_enabled)
+        self.snapshot_id = self.snapshot_id or ""
+
+    elastic_block_store.Volume.__init__ = init
+
+
+@volume_fields.shown_by
+def _volume_fields(client: Client) -> bool:
+    made = client("ec2").create_volume(AvailabilityZone="us-east-1a", Size=1)
+    volume = client("ec2").describe_volumes(VolumeIds=[made["VolumeId"]])["Volumes"][0]
+    return "MultiAttachEnabled" in volume and "SnapshotId" in volume
