@@ -76,7 +76,7 @@ def task_name(task: Task) -> str:
 def some_of(hosts: list[str]) -> str:
     """The first hosts' names and how many more there are."""
     more = len(hosts) - HOSTS_SHOWN
-    return ", ".join(hosts[:HOSTS_SHOWN]) + (f" +{more} more" if more > 0 else "")
+    return ", ".join(sorted(hosts)[:HOSTS_SHOWN]) + (f" +{more} more" if more > 0 else "")
 
 
 def message_of(result: dict[str, Any]) -> str:
