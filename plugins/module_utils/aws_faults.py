@@ -53,8 +53,8 @@ def explain(text: str, connection: dict[str, Any] | None = None) -> str:
         )
     if match := UNKNOWN_KEY.search(text):
         return (
-            f"AWS does not know the access key{whose} ({match[1]}): correct the keys of the profile, of the environment "
-            f"or of `fleet_aws_connection`, then {AGAIN}."
+            f"AWS does not know the access key{whose} ({match[1]}): correct the keys of the profile, of the "
+            f"environment or of `fleet_aws_connection`, then {AGAIN}."
         )
     if NO_CREDENTIALS.search(text):
         return (
@@ -70,7 +70,7 @@ def explain(text: str, connection: dict[str, Any] | None = None) -> str:
             f"The AWS credentials{whose} are valid but may not {what} ({match[1]}): let their policy allow it, "
             f"or use another profile, then {AGAIN}."
         )
-    return f"AWS refused the call: {' '.join(text.split())}; {AGAIN.replace('start again;', 'correct it and start again;')}."
+    return f"AWS refused the call: {' '.join(text.split())}; correct it, then {AGAIN}."
 
 
 def silent_endpoint(url: str) -> str:
