@@ -24,7 +24,6 @@ CHROMA_VERSION = "1.5.9"
 
 def state_dir() -> Path:
     """Where the daemon keeps its log, its sockets and its certificate authority (mode 0700)."""
-    default = "/var/lib/chromafleet-local" if os.geteuid() == 0 else "~/.local/state/chromafleet-local"
-    path = Path(os.environ.get("CHROMAFLEET_LOCAL_STATE", default)).expanduser()
+    path = Path(os.environ.get("CHROMAFLEET_LOCAL_STATE", "~/.local/state/chromafleet-local")).expanduser()
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     return path

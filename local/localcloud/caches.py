@@ -1,0 +1,65 @@
+"""ElastiCache: a Valkey for every replication group, with the TLS and the password that it was made with."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from moto.elasticache.models import elasticache_backends
+
+from localcloud import network, pki
+from localcloud.aws import every
+from localcloud.docker import docker, inspect, label_args, labelled
+from localcloud.settings import ACCOUNT_ID, PREFIX, REGION, state_dir
+
+log = logging.getLogger("caches")
+
+
+def follow() -> None:
+    """Make the containers what the API says of the replication groups."""
+    said = {_name(group): group for group in every("elasticache", "describe_replication_groups", "ReplicationGroups")}
+    for gone in set(labelled("container", cache="")) - set(said):
+        log.info("%s: deleted", gone)
+        docker("rm", "--force", "--volumes", gone)
+    for name, group in said.items():
+        if inspect("container", name) is None:
+            _start(name, group)
+
+
+def _name(group: dict[str, Any]) -> str:
+    return f"{PREFIX}-cache-{group['ReplicationGroupId']}"
+
+
+def _start(name: str, group: dict[str, Any]) -> None:
+    primary = group["NodeGroups"][0]["PrimaryEndpoint"]
+    log.info("%s: starting at %s", name, primary["Address"])
+    vpc, backend = _inside(group["ReplicationGroupId"])
+    tls = group.get("TransitEncryptionEnabled")
+    lines = [f"{'tls-port' if tls else 'port'} {primary['Port']}", "maxmemory 64mb", "maxmemory-policy volatile-lru"]
+    if tls:
+        lines += ["port 0", "tls-cert-file /cache/tls.pem", "tls-key-file /cache/tls.key", "tls-auth-clients no"]
+    if backend.auth_token:
+        lines += [f"requirepass {backend.auth_token}"]
+    folder = state_dir() / "caches" / name
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    certificate, key = pki.certificate(name, [primary["Address"]])
+    for file, content in {
+        "valkey.conf": "\n".join(lines),
+        "tls.pem": certificate.read_text(),
+        "tls.key": key.read_text(),
+    }.items():
+        (folder / file).touch(mode=0o600)
+        (folder / file).write_text(content + "\n")
+    docker("run", "--detach", "--name", name, "--pull", "never", *label_args(cache=group["ReplicationGroupId"]),
+           "--network", network.of_vpc(vpc), "--network-alias", primary["Address"], "--memory", "128m",
+           "--volume", f"{folder}:/cache:ro", f"{PREFIX}/services:trixie", "valkey-server", "/cache/valkey.conf",
+           "--protected-mode", "no", "--bind", "0.0.0.0", "--save", "")  # fmt: skip
+
+
+def _inside(group_id: str) -> tuple[str, Any]:
+    """The VPC of a group, and what only AWS itself knows of it: no API call returns the password."""
+    backend = elasticache_backends[ACCOUNT_ID][REGION]
+    group = backend.replication_groups[group_id]
+    subnets = every("elasticache", "describe_cache_subnet_groups", "CacheSubnetGroups",
+                    CacheSubnetGroupName=group.cache_subnet_group_name)  # fmt: skip
+    return subnets[0]["VpcId"], group

@@ -1,0 +1,62 @@
+"""The process behind `make local-up`: the API, and the followers that make real what it says."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable
+
+from localcloud import api, caches, instances
+from localcloud.balancer import follow as balancer
+
+log = logging.getLogger("daemon")
+
+#: Seconds between two rounds when the API was not told anything.
+ROUND = 2.0
+stopping = threading.Event()
+
+
+class Follower(threading.Thread):
+    """Calls `follow` after every change, and now and then."""
+
+    def __init__(self, name: str, follow: Callable[[], None], pause: float = ROUND) -> None:
+        super().__init__(name=name, daemon=True)
+        self.changed = threading.Event()
+        self.follow, self.pause = follow, pause
+
+    def run(self) -> None:
+        """Until the process ends; a round that fails is told in the log and tried again."""
+        last = ""
+        while not stopping.is_set():
+            self.changed.clear()
+            try:
+                self.follow()
+                last = ""
+            except Exception as error:  # Docker, the API or a follower's fault: the next round may do better
+                if str(error) != last:
+                    log.exception("%s: %s", self.name, error)
+                last = str(error)
+            self.changed.wait(self.pause)
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    followers = [
+        Follower("instances", instances.follow),
+        Follower("balancer", balancer.follow, pause=1.0),
+        Follower("caches", caches.follow),
+    ]
+    api.serve(lambda: [follower.changed.set() for follower in followers] and None)
+    for follower in followers:
+        follower.start()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    log.info("serving at %s", api.API_PORT)
+    stopping.wait()
+
+
+if __name__ == "__main__":
+    main()
