@@ -11,6 +11,9 @@ from localcloud.docker import docker, inspect, label_args, labelled
 
 log = logging.getLogger("instances")
 
+#: moto may call the root volume otherwise than the image does.
+ROOT_DEVICES = ("/dev/sda1", "/dev/xvda")
+
 #: What systemd and a nested Docker need. Not --privileged: that fails where the host lacks CAP_SYS_RESOURCE.
 RUN = (
     "--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE",
@@ -89,5 +92,6 @@ def _follow_volumes(running: dict[str, dict[str, Any]]) -> None:
 
 
 def _is_root(instance: dict[str, Any], volume_id: str) -> bool:
+    roots = {instance.get("RootDeviceName"), *ROOT_DEVICES}
     devices = instance.get("BlockDeviceMappings", [])
-    return any(d["DeviceName"] == instance.get("RootDeviceName") and d["Ebs"]["VolumeId"] == volume_id for d in devices)
+    return any(device["DeviceName"] in roots and device["Ebs"]["VolumeId"] == volume_id for device in devices)

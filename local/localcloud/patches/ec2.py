@@ -150,3 +150,26 @@ def _volume_fields(client: Client) -> bool:
     made = client("ec2").create_volume(AvailabilityZone="us-east-1a", Size=1)
     volume = client("ec2").describe_volumes(VolumeIds=[made["VolumeId"]])["Volumes"][0]
     return "MultiAttachEnabled" in volume and "SnapshotId" in volume
+
+
+@restores("DetachVolume needs no instance id: a volume is attached to one instance at most")
+def detach_by_volume() -> None:
+    stock = elastic_block_store.EBSBackend.detach_volume
+
+    def detach_volume(self: Any, volume_id: str, instance_id: str | None, device_path: str | None) -> Any:
+        attachment = self.get_volume(volume_id).attachment
+        if attachment is not None:
+            instance_id, device_path = instance_id or attachment.instance.id, device_path or attachment.device
+        return stock(self, volume_id, instance_id, device_path)
+
+    elastic_block_store.EBSBackend.detach_volume = detach_volume
+
+
+@detach_by_volume.shown_by
+def _detach_by_volume(client: Client) -> bool:
+    made = _probe.group(client, 1)[0]
+    ec2 = client("ec2")
+    volume = ec2.create_volume(AvailabilityZone=made["AvailabilityZone"], Size=1)["VolumeId"]
+    ec2.attach_volume(VolumeId=volume, InstanceId=made["InstanceId"], Device="/dev/sdf")
+    ec2.detach_volume(VolumeId=volume)
+    return ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0]["State"] == "available"
