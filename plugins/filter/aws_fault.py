@@ -50,7 +50,7 @@ _value:
 
 def aws_fault(text: str, connection: dict[str, Any] | None = None) -> str:
     """The sentence for an error's text."""
-    return explain(str(text), connection)
+    return explain(str(text), connection) or f"AWS refused the call: {' '.join(str(text).split())}."
 
 
 class FilterModule:

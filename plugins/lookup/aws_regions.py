@@ -9,9 +9,9 @@ from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
 try:
-    import botocore.session
+    from ansible_collections.chromafleet.aws.plugins.module_utils.aws_regions import known_regions
 except ImportError:
-    botocore = None
+    known_regions = None
 
 DOCUMENTATION = r"""
 name: aws_regions
@@ -51,17 +51,9 @@ class LookupModule(LookupBase):
 
     def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[str]:
         """The regions of the services."""
-        if botocore is None:
+        if known_regions is None:
             raise AnsibleLookupError(
                 "botocore is not installed for the Python that runs Ansible: run `pip install -r requirements.txt`."
             )
         self.set_options(var_options=variables, direct=kwargs)
-        session = botocore.session.get_session()
-        return sorted(
-            {
-                region
-                for service in terms or ["ec2"]
-                for partition in session.get_available_partitions()
-                for region in session.get_available_regions(service, partition_name=partition)
-            }
-        )
+        return sorted({region for service in terms or ["ec2"] for region in known_regions(service)})

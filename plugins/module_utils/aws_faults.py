@@ -4,8 +4,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+from ansible_collections.chromafleet.aws.plugins.module_utils.spelling import closest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # The order matters: an expired token is also an access that was denied. Every pattern is an error code of AWS or
 # the fixed text of a botocore exception; modules hand on no more than the text.
@@ -33,8 +38,8 @@ LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 AGAIN = "start again; nothing was changed"
 
 
-def explain(text: str, connection: dict[str, Any] | None = None) -> str:
-    """One sentence for the text of an AWS error; what no pattern knows is quoted in its own words."""
+def explain(text: str, connection: dict[str, Any] | None = None) -> str | None:
+    """One sentence for the text of an AWS error, or None where no pattern knows it."""
     profile = (connection or {}).get("profile")
     whose = f" of profile {profile}" if profile else ""
     if match := NO_PROFILE.search(text):
@@ -70,7 +75,14 @@ def explain(text: str, connection: dict[str, Any] | None = None) -> str:
             f"The AWS credentials{whose} are valid but may not {what} ({match[1]}): let their policy allow it, "
             f"or use another profile, then {AGAIN}."
         )
-    return f"AWS refused the call: {' '.join(text.split())}; correct it, then {AGAIN}."
+    return None
+
+
+def unknown_region(region: str, where: str, regions: Iterable[str]) -> str:
+    """The sentence for a region that doesn't exist."""
+    guess = closest(region, regions)
+    meant = f"did you mean {guess}?" if guess else "use one such as eu-central-1."
+    return f"The region {region} in {where} is no AWS region: {meant}"
 
 
 def silent_endpoint(url: str) -> str:

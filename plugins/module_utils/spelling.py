@@ -20,6 +20,6 @@ def closest(word: str, words: Iterable[str], prefix: str = "") -> str | None:
     """The word most like this one, or None; a prefix that all share doesn't count as likeness."""
     wanted = word.removeprefix(prefix)
     known = {name.removeprefix(prefix): name for name in words}
-    near = get_close_matches(wanted, known, n=3, cutoff=0.6)
+    near = get_close_matches(wanted, known, n=3, cutoff=0.65)
     # Of similar names the one that begins the same is the likelier: us-esat-1 is us-east-1, not us-west-1.
     return known[max(near, key=lambda name: same_start(name, wanted))] if near else None
