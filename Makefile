@@ -1,0 +1,57 @@
+# Chroma Fleet: `make help` lists the targets.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+VENV := $(CURDIR)/.venv
+export PATH := $(VENV)/bin:$(PATH)
+export PYTHONPATH := $(CURDIR)/local
+LOCAL := $(VENV)/bin/python -m localcloud
+SCENARIOS ?= docker nginx chromadb cloudwatch_agent
+
+.PHONY: help
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo:  ## From nothing to answers: install, start the local cloud, run site.yml, store and query a corpus
+	@demo/run
+
+.PHONY: test
+test: bootstrap  ## Everything that CI checks: lint, unit, molecule, end to end
+	@tests/run
+
+.PHONY: lint
+lint: bootstrap  ## ansible-lint (production), yamllint, ruff, changelog fragments
+	ruff check
+	ruff format --check
+	yamllint --strict .
+	ansible-lint --offline
+	antsibull-changelog lint
+
+.PHONY: unit
+unit: bootstrap  ## Tests that need no container
+	pytest tests/unit
+
+.PHONY: molecule
+molecule: bootstrap  ## One scenario per host role, on Debian 12 and 13 (SCENARIOS="nginx docker" for some)
+	@$(LOCAL) images node node-bookworm chroma
+	@for scenario in $(SCENARIOS); do molecule test --scenario-name $$scenario || exit 1; done
+
+.PHONY: e2e
+e2e: bootstrap  ## The whole path, end to end, in the local cloud
+	pytest tests/e2e
+
+.PHONY: local-up
+local-up: bootstrap  ## Start the local cloud: AWS API, instances, load balancer, registry
+	@$(LOCAL) up
+
+.PHONY: local-status
+local-status: bootstrap  ## Show what runs in the local cloud
+	@$(LOCAL) status
+
+.PHONY: local-down
+local-down: bootstrap  ## Remove everything that the local cloud made (KEEP_IMAGES=1 leaves its images)
+	@$(LOCAL) down $(if $(KEEP_IMAGES),--keep-images)
+
+.PHONY: bootstrap
+bootstrap:  ## Install what is missing: Debian packages (as root on Debian), .venv, a running Docker
+	@local/bootstrap
