@@ -27,7 +27,8 @@ ROWS = """
         data: {fleet_summary: [[Endpoint, "https://chroma.example.com"], [Instances, [i-1 writer, i-2 reader]]]}
     - name: Hand more rows over
       ansible.builtin.set_stats:
-        data: {fleet_summary: [[Reader endpoint, "https://read.chroma.example.com"], [Instances, [i-1 writer, i-2 reader]]]}
+        data:
+          fleet_summary: [[Reader endpoint, "https://read.chroma.example.com"], [Instances, [i-1 writer, i-2 reader]]]
 """
 
 
@@ -78,7 +79,9 @@ def test_long_values_are_wrapped_never_cut(play):
 
 
 def test_more_changes_than_lines(play):
-    body = "".join(CHANGE.replace("Write", f"Write {number}").replace("letter-", f"letter{number}-") for number in range(5))
+    body = "".join(
+        CHANGE.replace("Write", f"Write {number}").replace("letter-", f"letter{number}-") for number in range(5)
+    )
     lines = summary(play(tasks(body), env={"FLEET_SUMMARY_MAX_CHANGES": "3"}))
     assert len(lines) == 5
     assert lines[-1] == "  +2 more"
