@@ -37,7 +37,9 @@ def token() -> str:
         "secretsmanager", endpoint_url="http://127.0.0.1:5500", region_name="us-east-1",
         aws_access_key_id="local", aws_secret_access_key="local",
     )  # fmt: skip
-    return json.loads(secrets.get_secret_value(SecretId="chromafleet/demo/tokens")["SecretString"])["tokens"][0]["token"]
+    return json.loads(secrets.get_secret_value(SecretId="chromafleet/demo/tokens")["SecretString"])["tokens"][0][
+        "token"
+    ]
 
 
 def connect(bearer: str) -> chromadb.api.ClientAPI:

@@ -16,6 +16,7 @@ import wordllama
 import yaml
 
 DOCUMENTATION = re.compile(r"^DOCUMENTATION = r?(\"\"\"|''')\n(.*?)\1", re.MULTILINE | re.DOTALL)
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 COLLECTIONS = ("amazon/aws", "community/aws", "community/docker", "community/general", "community/postgresql")
 
 
@@ -62,7 +63,7 @@ def _documentation(path: Path) -> str | None:
     found = DOCUMENTATION.search(path.read_text())
     if not found:
         return None
-    parsed = yaml.load(found[2], getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    parsed = yaml.load(found[2], LOADER)  # noqa: S506 (it is a safe loader, in C where there is one)
     described = parsed.get("description", "")
     first = described if isinstance(described, str) else described[0]
     return f"{parsed['short_description']}. {first}"

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -69,9 +68,13 @@ def status() -> int:
             if found["State"]["Name"] != "terminated":
                 tags = {tag["Key"]: tag["Value"] for tag in found.get("Tags", [])}
                 there = "container" if found["InstanceId"] in containers else "no container yet"
-                rows.append(("instance", found["InstanceId"], f"{found['State']['Name']}, {there}", tags.get("Name", "")))
+                rows.append(
+                    ("instance", found["InstanceId"], f"{found['State']['Name']}, {there}", tags.get("Name", ""))
+                )
     for group in every("elbv2", "describe_target_groups", "TargetGroups"):
-        for row in client("elbv2").describe_target_health(TargetGroupArn=group["TargetGroupArn"])["TargetHealthDescriptions"]:
+        for row in client("elbv2").describe_target_health(TargetGroupArn=group["TargetGroupArn"])[
+            "TargetHealthDescriptions"
+        ]:
             rows.append(("target", row["Target"]["Id"], row["TargetHealth"]["State"], group["TargetGroupName"]))
     for cache in every("elasticache", "describe_replication_groups", "ReplicationGroups"):
         rows.append(("cache", cache["ReplicationGroupId"], cache["Status"], ""))
@@ -157,4 +160,7 @@ def _free_ports() -> None:
             if probe.connect_ex((API_HOST, port)) == 0 and not _pid():
                 mine = docker("ps", "--filter", f"publish={port}", "--filter", "label=org.chromafleet.local", "-q")
                 if not mine:
-                    raise CloudError(f"Port {port} of {API_HOST}, which {what} needs, is in use: find who with `ss -tlnp`, stop it, then start again.")
+                    raise CloudError(
+                        f"Port {port} of {API_HOST}, which {what} needs, is in use: find who with `ss -tlnp`, "
+                        "stop it, then start again."
+                    )

@@ -35,7 +35,7 @@ class Follower(threading.Thread):
                 last = ""
             except Exception as error:  # Docker, the API or a follower's fault: the next round may do better
                 if str(error) != last:
-                    log.exception("%s: %s", self.name, error)
+                    log.exception(self.name)
                 last = str(error)
             self.changed.wait(self.pause)
 

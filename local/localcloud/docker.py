@@ -23,7 +23,9 @@ def docker(*args: str, stdin: str | None = None, check: bool = True, timeout: fl
             ["docker", *args], input=stdin, capture_output=True, text=True, timeout=timeout, check=False
         )
     except FileNotFoundError:
-        raise DockerError("The command `docker` is not installed: install Docker, then run `make local-up` again.") from None
+        raise DockerError(
+            "The command `docker` is not installed: install Docker, then run `make local-up` again."
+        ) from None
     if check and done.returncode:
         raise DockerError(f"`docker {' '.join(args[:3])} …` failed: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout.strip()
@@ -35,7 +37,7 @@ def require_daemon() -> None:
         docker("version", "--format", "{{.Server.Version}}", timeout=20)
     except (DockerError, subprocess.TimeoutExpired) as error:
         raise DockerError(
-            f"Docker does not answer ({str(error).splitlines()[0]}): start it (`systemctl start docker`, or Docker Desktop) "
+            f"Docker does not answer ({str(error).splitlines()[0]}): start it (`systemctl start docker`) "
             "and see that `docker info` works for this user, then run the same command again; nothing was changed."
         ) from None
 

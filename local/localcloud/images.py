@@ -70,7 +70,9 @@ def chroma(say: Say) -> str:
             return image
     spec = importlib.util.find_spec("chromadb_rust_bindings")
     if spec is None or spec.origin is None:
-        raise DockerError("No registry has the ChromaDB image and chromadb is not installed: run `make venv`, then again.")
+        raise DockerError(
+            "No registry has the ChromaDB image and chromadb is not installed: run `make venv`, then again."
+        )
     return _build("chroma", CHROMA_VERSION, base("trixie", say), say, extra=Path(spec.origin).parent)
 
 

@@ -27,8 +27,8 @@ def of_vpc(vpc_id: str) -> str:
             docker("network", "create", "--subnet", str(cidr), "--ip-range", str(spare), *label_args(vpc=vpc_id), name)
         except DockerError as error:
             raise DockerError(
-                f"No Docker network for {vpc_id} with {cidr}: {error}. If the addresses overlap another network of this "
-                "machine, set aws_network_cidr in inventories/local to a free range."
+                f"No Docker network for {vpc_id} with {cidr}: {error}. If the addresses overlap another network "
+                "of this machine, set aws_network_cidr in inventories/local to a free range."
             ) from None
         if inspect("container", REGISTRY):
             docker("network", "connect", "--alias", ECR_HOST, name, REGISTRY)

@@ -49,7 +49,9 @@ def certificate(name: str, hosts: list[str]) -> tuple[Path, Path]:
 def _issue(name: str, hosts: list[str], ca: bool = False) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     now = datetime.datetime.now(datetime.UTC)
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Chroma Fleet local cloud" if ca else hosts[0][:64])])
+    subject = x509.Name(
+        [x509.NameAttribute(x509.NameOID.COMMON_NAME, "Chroma Fleet local cloud" if ca else hosts[0][:64])]
+    )
     if ca:
         issuer, signer = subject, key
     else:
@@ -68,9 +70,10 @@ def _issue(name: str, hosts: list[str], ca: bool = False) -> None:
         builder = builder.add_extension(usage, critical=True)
     else:
         builder = builder.add_extension(x509.SubjectAlternativeName([_san(host) for host in hosts]), critical=False)
-    _write(folder() / f"{name}.key", key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()), 0o600)  # fmt: skip
-    _write(folder() / f"{name}.pem", builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM), 0o644)
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    _write(folder() / f"{name}.key", private, 0o600)
+    _write(folder() / f"{name}.pem", builder.sign(signer, hashes.SHA256()).public_bytes(pem), 0o644)
 
 
 def _san(host: str) -> x509.GeneralName:

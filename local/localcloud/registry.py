@@ -37,6 +37,6 @@ def start() -> None:
         "registry.key": key.read_bytes(),
     }.items():
         (folder / name).write_bytes(content)
-    docker("run", "--detach", "--name", network.REGISTRY, "--pull", "never", *label_args(), "--restart", "no",
-           "--publish", f"{API_HOST}:{REGISTRY_PORT}:443", "--volume", f"{folder}:/registry:ro",
-           "--volume", "/var/lib/registry", services(print), "docker-registry", "serve", "/registry/config.yml")  # fmt: skip
+    docker("run", "--detach", "--name", network.REGISTRY, "--pull", "never", *label_args(),
+           "--publish", f"{API_HOST}:{REGISTRY_PORT}:443", "--volume", f"{folder}:/registry:ro", "--volume",
+           "/var/lib/registry", services(print), "docker-registry", "serve", "/registry/config.yml")  # fmt: skip

@@ -1,1 +1,1 @@
-"""Elastic Load Balancing: an HAProxy for every application load balancer, which follows the API and reports health to it."""
+"""Elastic Load Balancing: an HAProxy for every application load balancer, following the API."""

@@ -33,7 +33,7 @@ defaults
 PLACEHOLDERS = {"#{host}": "%[req.hdr(host),field(1,:)]", "#{path}": "%[path,regsub(^/,)]", "#{query}": "%[query]"}
 
 
-class Unsupported(ValueError):
+class UnsupportedError(ValueError):
     """The API holds something that this load balancer does not do."""
 
 
@@ -50,7 +50,9 @@ def render(balancer: dict[str, Any], known: dict[str, list[str]]) -> str:
     """
     parts = [GLOBAL.format(idle=balancer["idle_timeout"])]
     parts += [_frontend(listener) for listener in balancer["listeners"]]
-    parts += [_backend(group, known.get(backend_name(group["TargetGroupArn"]), [])) for group in balancer["target_groups"]]
+    parts += [
+        _backend(group, known.get(backend_name(group["TargetGroupArn"]), [])) for group in balancer["target_groups"]
+    ]
     return "\n".join(parts)
 
 
@@ -68,7 +70,9 @@ def _frontend(listener: dict[str, Any]) -> str:
         tests = [_acl(f"r{number}_{n}", condition) for n, condition in enumerate(rule.get("Conditions", []))]
         lines += [f"  acl {test}" for test in tests]
         names = " ".join(test.split()[0] for test in tests)
-        lines.append(f"  http-request set-var(txn.rule) int({number}) if !{{ var(txn.rule) -m found }} {names}".rstrip())
+        lines.append(
+            f"  http-request set-var(txn.rule) int({number}) if !{{ var(txn.rule) -m found }} {names}".rstrip()
+        )
         chosen.append(_action(rule["Actions"], f"{{ var(txn.rule) -m int {number} }}"))
     return "\n".join([*lines, *chosen]) + "\n"
 
@@ -82,7 +86,9 @@ def _acl(name: str, condition: dict[str, Any]) -> str:
             values = condition.get("PathPatternConfig", condition)["Values"]
             return f"{name} path -m reg {_patterns(values)}"
         case other:
-            raise Unsupported(f"a listener rule has a condition on {other}; this load balancer knows host-header and path-pattern")
+            raise UnsupportedError(
+                f"a listener rule has a condition on {other}; this load balancer knows host-header and path-pattern"
+            )
 
 
 def _patterns(values: list[str]) -> str:
@@ -96,7 +102,7 @@ def _action(actions: list[dict[str, Any]], condition: str) -> str:
         case "forward":
             groups = action.get("ForwardConfig", {}).get("TargetGroups") or [action]
             if len(groups) > 1:
-                raise Unsupported("a listener rule forwards to several target groups by weight")
+                raise UnsupportedError("a listener rule forwards to several target groups by weight")
             return f"  use_backend {backend_name(groups[0]['TargetGroupArn'])} if {condition}"
         case "redirect":
             redirect = action["RedirectConfig"]
@@ -104,15 +110,21 @@ def _action(actions: list[dict[str, Any]], condition: str) -> str:
             port = "" if redirect["Port"] in ("443", "#{port}") else f":{redirect['Port']}"
             url = f"{redirect['Protocol'].lower()}://{host}{port}{_placeholders(redirect.get('Path', '/#{path}'))}"
             code = redirect["StatusCode"].removeprefix("HTTP_")
-            with_query = f"  http-request redirect code {code} location {url}?%[query] if {condition} {{ query -m found }}"
+            with_query = (
+                f"  http-request redirect code {code} location {url}?%[query] if {condition} {{ query -m found }}"
+            )
             return f"{with_query}\n  http-request redirect code {code} location {url} if {condition}"
         case "fixed-response":
             fixed = action["FixedResponseConfig"]
             body = fixed.get("MessageBody", "").replace("\\", "\\\\").replace('"', '\\"')
             kind = fixed.get("ContentType", "text/plain")
-            return f'  http-request return status {fixed["StatusCode"]} content-type {kind} string "{body}" if {condition}'
+            return (
+                f'  http-request return status {fixed["StatusCode"]} content-type {kind} string "{body}" if {condition}'
+            )
         case other:
-            raise Unsupported(f"a listener rule has the action {other}; this load balancer knows forward, redirect, fixed-response")
+            raise UnsupportedError(
+                f"a listener rule has the action {other}; this load balancer knows forward, redirect, fixed-response"
+            )
 
 
 def _placeholders(text: str) -> str:
@@ -124,12 +136,13 @@ def _placeholders(text: str) -> str:
 def _backend(group: dict[str, Any], servers: list[str]) -> str:
     algorithm = group["Attributes"].get("load_balancing.algorithm.type", "round_robin")
     codes = group.get("Matcher", {}).get("HttpCode", "200")
+    path = group.get("HealthCheckPath") or "/"
     return "\n".join(
         [
             f"backend {backend_name(group['TargetGroupArn'])}",
             f"  balance {'leastconn' if algorithm == 'least_outstanding_requests' else 'roundrobin'}",
             "  option httpchk",
-            f"  http-check send meth GET uri {group.get('HealthCheckPath') or '/'} hdr User-Agent ELB-HealthChecker/2.0",
+            f"  http-check send meth GET uri {path} hdr User-Agent ELB-HealthChecker/2.0",
             f"  http-check expect status {codes}",
             f"  timeout check {group['HealthCheckTimeoutSeconds']}s",
             *[f"  server {line} {server_options(group)}" for line in servers],

@@ -11,7 +11,7 @@ from moto.acm.models import acm_backends
 
 from localcloud import network
 from localcloud.aws import client, every
-from localcloud.balancer.config import Unsupported, backend_name, render, server_options
+from localcloud.balancer.config import UnsupportedError, backend_name, render, server_options
 from localcloud.balancer.haproxy import HAProxy
 from localcloud.docker import labelled
 from localcloud.patches.elbv2 import TARGET_HEALTH
@@ -36,8 +36,8 @@ def follow() -> None:
         mine = [group for group in groups if balancer["LoadBalancerArn"] in group["LoadBalancerArns"]]
         try:
             _follow_one(balancer, mine)
-        except Unsupported as error:
-            log.error("%s: %s", balancer["LoadBalancerName"], error)
+        except UnsupportedError as error:
+            log.warning("%s: %s", balancer["LoadBalancerName"], error)
     names = {f"{PREFIX}-balancer-{balancer['LoadBalancerName']}" for balancer in balancers}
     for gone in set(labelled("container", balancer="")) - names:
         HAProxy(gone.removeprefix(f"{PREFIX}-balancer-")).remove()
@@ -63,7 +63,10 @@ def _follow_one(balancer: dict[str, Any], groups: list[dict[str, Any]]) -> None:
         "target_groups": groups,
     }
     proxy.configure(
-        partial(render, wanted), network.of_vpc(balancer["VpcId"]), _address(proxy.name), [row["Port"] for row in listeners]
+        partial(render, wanted),
+        network.of_vpc(balancer["VpcId"]),
+        _address(proxy.name),
+        [row["Port"] for row in listeners],
     )
     for group in groups:
         _follow_targets(proxy, group)

@@ -22,7 +22,9 @@ class HAProxy:
         self.folder = state_dir() / "balancers" / name
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    def configure(self, write: Callable[[dict[str, list[str]]], str], network: str, address: str, ports: list[int]) -> None:
+    def configure(
+        self, write: Callable[[dict[str, list[str]]], str], network: str, address: str, ports: list[int]
+    ) -> None:
         """Run what `write(server lines)` says: start, or check it and reload without dropping a connection.
 
         Targets come and go through the run-time API; only a change of anything else is worth a reload.
@@ -82,12 +84,13 @@ class HAProxy:
         while True:
             try:
                 self.command("show info")
-                return
             except OSError:
                 if time.monotonic() > deadline:
                     logs = docker("logs", "--tail", "5", self.container, check=False)
                     raise RuntimeError(f"{self.container} does not start: {logs}") from None
                 time.sleep(0.2)
+            else:
+                return
 
     @property
     def certificates(self) -> Path:

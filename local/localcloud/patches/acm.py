@@ -17,7 +17,9 @@ from localcloud.patches import Client, restores
 def imported_chain() -> None:
     stock = models.CertBundle.__init__
 
-    def init(self: Any, account_id: str, certificate: bytes, private_key: bytes, chain: Any = None, **more: Any) -> None:
+    def init(
+        self: Any, account_id: str, certificate: bytes, private_key: bytes, chain: Any = None, **more: Any
+    ) -> None:
         stock(self, account_id, certificate, private_key, chain, **more)
         if self.type == "IMPORTED":
             self.chain = chain or certificate
@@ -35,9 +37,9 @@ def _imported_chain(client: Client) -> bool:
         .sign(key, hashes.SHA256())
         .public_bytes(serialization.Encoding.PEM)
     )
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     acm = client("acm")
-    arn = acm.import_certificate(Certificate=certificate, PrivateKey=pem, CertificateChain=certificate)["CertificateArn"]
+    arn = acm.import_certificate(Certificate=certificate, PrivateKey=pem, CertificateChain=certificate)[
+        "CertificateArn"
+    ]
     return acm.get_certificate(CertificateArn=arn)["CertificateChain"].strip() == certificate.decode().strip()

@@ -44,16 +44,16 @@ def follow_target_groups() -> None:
         members = {state.instance.id for state in group.instance_states}
         for arn in group.target_group_arns:
             target_group = self.elbv2_backend.target_groups[arn]
-            left = [target for target in target_group.targets.values() if _left(self, group_name, target["Id"], members)]
+            left = [
+                target for target in target_group.targets.values() if _left(self, group_name, target["Id"], members)
+            ]
             target_group.deregister(left)
 
     def _left(backend: Any, group_name: str, target: str, members: set[str]) -> bool:
         instance = backend.ec2_backend.get_instance_by_id(target)
         if target in members or instance is None:
             return False
-        return any(
-            tag["key"] == models.ASG_NAME_TAG and tag["value"] == group_name for tag in instance.get_tags()
-        )
+        return any(tag["key"] == models.ASG_NAME_TAG and tag["value"] == group_name for tag in instance.get_tags())
 
     def replace(self: Any, count_needed: int, propagated_tags: dict[str, str]) -> None:
         stock_replace(self, count_needed, propagated_tags)
