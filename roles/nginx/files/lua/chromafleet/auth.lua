@@ -1,0 +1,76 @@
+-- Bearer tokens. The host knows their SHA-256 only; see tokens.json.
+local bit = require "bit"
+local cjson = require "cjson.safe"
+local loaded = require "chromafleet.loaded"
+
+local _M = {}
+
+-- Digests are found by their first digits, so that a thousand tokens cost as little as one. That step tells an attacker
+-- nothing: he can't choose a token by its hash. The whole digest is then compared in constant time.
+local PREFIX = 8
+local by_prefix = {}
+local SCOPES = { read = true, write = true, admin = true }
+
+function _M.load(path)
+    local tokens, err = cjson.decode(loaded.read(path))
+    if type(tokens) ~= "table" then
+        error(path .. " is not a list of tokens: " .. tostring(err), 0)
+    end
+    local found = {}
+    for _, token in ipairs(tokens) do
+        if type(token.name) ~= "string" or not SCOPES[token.scope] or type(token.tenants) ~= "table"
+            or type(token.sha256) ~= "string" or not token.sha256:match("^%x+$") or #token.sha256 ~= 64 then
+            error(path .. ": a token lacks its name, scope, tenants or sha256", 0)
+        end
+        local prefix = token.sha256:sub(1, PREFIX)
+        found[prefix] = found[prefix] or {}
+        table.insert(found[prefix], token)
+    end
+    by_prefix = found
+end
+
+local function equal(a, b)
+    if #a ~= #b then
+        return false
+    end
+    local difference = 0
+    for i = 1, #a do
+        difference = bit.bor(difference, bit.bxor(a:byte(i), b:byte(i)))
+    end
+    return difference == 0
+end
+
+function _M.find(secret)
+    local digest = loaded.sha256_hex(secret)
+    for _, token in ipairs(by_prefix[digest:sub(1, PREFIX)] or {}) do
+        if equal(token.sha256, digest) then
+            return token
+        end
+    end
+end
+
+-- The names of the errors are those that the Chroma client turns into exceptions.
+local function refuse(message)
+    ngx.status = ngx.HTTP_UNAUTHORIZED
+    ngx.header["Content-Type"] = "application/json"
+    ngx.header["WWW-Authenticate"] = 'Bearer realm="chroma"'
+    ngx.say(cjson.encode({ error = "AuthorizationError", message = message }))
+    return ngx.exit(ngx.HTTP_UNAUTHORIZED)
+end
+
+-- Access phase: lets a request with a known token pass, and notes whose it is.
+function _M.check()
+    local header = ngx.var.http_authorization
+    if not header then
+        return refuse("No token was sent; send the header Authorization: Bearer <token>.")
+    end
+    local secret = header:match("^[Bb][Ee][Aa][Rr][Ee][Rr] +(%S+)$")
+    local token = secret and _M.find(secret)
+    if not token then
+        return refuse("The token is not known here.")
+    end
+    ngx.var.token_name = token.name
+    ngx.ctx.token = token
+end
+
+return _M
