@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import re
 import threading
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
-
-# moto reads these when it is imported.
-os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
-os.environ.setdefault("MOTO_AMIS_PATH", str(Path(__file__).with_name("amis.json")))
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server

@@ -63,7 +63,8 @@ def apply_all() -> None:
     if moto.__version__ != MOTO_VERSION:
         raise RuntimeError(
             f"The local cloud's patches were written for moto {MOTO_VERSION}, but {moto.__version__} is installed: "
-            "run `pytest tests/unit/local/test_patches.py`, delete the patches that it reports as needless and raise MOTO_VERSION."
+            "run `pytest tests/unit/local/test_patches.py`, delete the patches that it reports as needless and raise "
+            "MOTO_VERSION."
         )
     for patch in load():
         patch.apply()

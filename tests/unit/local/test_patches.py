@@ -22,7 +22,12 @@ def behaviours(*options: str) -> dict[str, bool | str]:
         text=True,
         check=True,
         timeout=120,
-        env={**os.environ, "PYTHONPATH": str(Path(patches.__file__).parents[2])},
+        # Each probe has an account of its own; without AWS's 1,300 policies it is there 30 times sooner.
+        env={
+            **os.environ,
+            "PYTHONPATH": str(Path(patches.__file__).parents[2]),
+            "MOTO_IAM_LOAD_MANAGED_POLICIES": "false",
+        },
     )
     return json.loads(done.stdout)
 
