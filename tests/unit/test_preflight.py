@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import run_ansible
+from ansible_runs import run_ansible
 
 ROOT = Path(__file__).parents[2]
 PREFLIGHT = ROOT / "playbooks" / "preflight.yml"
@@ -85,6 +85,10 @@ FAULTS = {
         {"fleet_chroma_version": "latest"},
         'fleet_chroma_version is "latest", but a fleet needs one that never moves',
     ),
+    "wrong type": ({"fleet_secure_logging": "maybe"}, "argument 'fleet_secure_logging' is of type str"),
+    "tags": ({"fleet_tags": {"team": "search"}}, "fleet_tags must be a dictionary in which chromafleet:fleet is"),
+    "tags that are none": ({"fleet_tags": "x"}, "fleet_tags must be a dictionary"),
+    "misspelt option": ({"fleet_aws_connection": {"profil": "x"}}, "fleet_aws_connection.profil. Supported parameters"),
     "region in the connection": ({"fleet_aws_connection": {"region": "us-east-1"}}, "without a region"),
 }
 
@@ -126,7 +130,7 @@ def test_good_input_is_silent(verdicts):
 def test_bad_input_stops_before_any_call(preflight):
     process, said = preflight(GOOD | {"fleet_domain": None})
     assert process.returncode == 2
-    assert said.startswith("fleet_domain is not set")
+    assert said.lstrip("'").startswith("fleet_domain is not set")
     assert NOBODY not in process.stdout
 
 
@@ -249,6 +253,15 @@ def test_refused_credentials(preflight, code):
         process, said = preflight(GOOD, connection={"endpoint_url": url, "access_key": "a", "secret_key": "b"})
     assert process.returncode == 2
     assert CODES[code] in said
+
+
+def test_keys_are_in_no_output(preflight):
+    """Neither the keys' values nor, in an error, what was in the place of another option."""
+    keys = {"access_key": "a", "secret_key": "s3cr3t-key", "session_token": "s3cr3t-token"}
+    with aws_that_answers("ExpiredToken") as url:
+        process, said = preflight(GOOD, "-vvv", connection=keys | {"endpoint_url": url})
+    assert "have expired" in said
+    assert "s3cr3t" not in process.stdout + process.stderr
 
 
 def test_no_credentials(preflight):
