@@ -55,12 +55,11 @@ _raw:
 
 import base64
 import binascii
+import contextlib
 from typing import Any
 
-try:
+with contextlib.suppress(ImportError):  # Reported by AWSLookupBase
     import botocore.exceptions
-except ImportError:
-    pass  # Reported by AWSLookupBase
 
 from ansible.errors import AnsibleLookupError
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry

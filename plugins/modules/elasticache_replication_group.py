@@ -19,7 +19,7 @@ options:
   name:
     description:
       - Id of the replication group.
-      - At most 40 lower-case letters, digits and hyphens, starting with a letter, without a double hyphen or one at the end.
+      - At most 40 lower-case letters, digits and single hyphens, starting with a letter and not ending with a hyphen.
     type: str
     required: true
     aliases: [replication_group_id]
@@ -95,7 +95,8 @@ options:
     type: str
   auth_token:
     description:
-      - Password of the clients, 16 to 128 printable characters without C(/), C(") and C(@). Needs O(transit_encryption=true).
+      - Password of the clients, 16 to 128 printable characters without C(/), C(") and C(@).
+      - Needs O(transit_encryption=true).
       - Used for a new group only, since AWS tells no token to compare with.
     type: str
   snapshot_retention:
@@ -201,13 +202,12 @@ replication_group:
       returned: when the group exists
 """
 
+import contextlib
 import re
 from typing import Any
 
-try:
+with contextlib.suppress(ImportError):  # Reported by AnsibleAWSModule
     import botocore.exceptions
-except ImportError:
-    pass  # Reported by AnsibleAWSModule
 
 from ansible.module_utils.common.dict_transformations import camel_dict_to_snake_dict
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
@@ -253,6 +253,7 @@ MODIFY_ARGUMENTS = {
     "parameter_group": "CacheParameterGroupName",
     "snapshot_retention": "SnapshotRetentionLimit",
 }
+KEEP_OR_DELETE = "Keep the old value, or delete the group first."
 FIXED = ("port", "subnet_group", "transit_encryption", "at_rest_encryption", "kms_key_id")
 
 
@@ -341,18 +342,18 @@ class ReplicationGroup:
             if name in changes:
                 self.module.fail_json(
                     msg=f"{name} of the replication group {self.name} is {found[name]!r} and can't become "
-                    f"{changes[name]!r}: AWS fixes it when the group is created. Keep the old value, or delete the group first."
+                    f"{changes[name]!r}: AWS fixes it when the group is created. {KEEP_OR_DELETE}"
                 )
         if changes.get("engine") == "redis":
             self.module.fail_json(
                 msg=f"engine of the replication group {self.name} is 'valkey' and can't become 'redis': AWS only goes "
-                "from redis to valkey. Keep the old value, or delete the group first."
+                f"from redis to valkey. {KEEP_OR_DELETE}"
             )
         version = changes.get("engine_version")
         if version and "engine" not in changes and version_key(version) < version_key(found["engine_version"]):
             self.module.fail_json(
-                msg=f"engine_version of the replication group {self.name} is {found['engine_version']!r} and can't become "
-                f"{version!r}: AWS makes no downgrade. Keep the old value, or delete the group first."
+                msg=f"engine_version of the replication group {self.name} is {found['engine_version']!r} and can't "
+                f"become {version!r}: AWS makes no downgrade. {KEEP_OR_DELETE}"
             )
 
     def tag_differences(self, group: Group) -> tuple[dict[str, str], list[str]]:
@@ -437,8 +438,8 @@ class ReplicationGroup:
         except botocore.exceptions.WaiterError as e:
             self.module.fail_json_aws(
                 e,
-                msg=f"The replication group {self.name} did not become {waiter.rsplit('_', 1)[1]} within {timeout} seconds; "
-                "AWS goes on with it, so run again, or raise wait_timeout",
+                msg=f"The replication group {self.name} did not become {waiter.rsplit('_', 1)[1]} within {timeout} "
+                "seconds; AWS goes on with it, so run again, or raise wait_timeout",
             )
 
 
@@ -561,8 +562,8 @@ def main() -> None:
     name = module.params["name"]
     if not re.fullmatch(r"[a-z](-?[a-z0-9])*", name) or len(name) > 40:
         module.fail_json(
-            msg=f"name {name!r} has {len(name)} characters; a replication group takes at most 40 lower-case letters, digits "
-            "and single hyphens, starting with a letter."
+            msg=f"name {name!r} has {len(name)} characters; a replication group takes at most 40 lower-case letters, "
+            "digits and single hyphens, starting with a letter."
         )
     group = ReplicationGroup(module)
     try:
