@@ -130,7 +130,7 @@ class ActionModule(ActionBase):
     # --- the sentences ------------------------------------------------------------------------------------------
 
     def _undeclared(self, allowed: set[str]) -> Iterator[str]:
-        # A name is told once, with the place that wins.
+        # A name is told once, with the last of its places.
         for name, variable in {variable.name: variable for variable in self._user_variables}.items():
             role = self._role_of(name)
             if role is None or name in allowed or name in self._declared[role] or name in self._facts_of(role):
@@ -144,6 +144,9 @@ class ActionModule(ActionBase):
             yield f"{name} ({variable.where}) is not a variable of the role {role}: {fix}."
 
     def _placeholders(self) -> Iterator[str]:
-        for name, variable in {variable.name: variable for variable in self._user_variables}.items():
-            if holds_placeholder(variable.value):
-                yield f"{name} ({variable.where}) still holds the example's {PLACEHOLDER}: set your own value."
+        # In every place, not only in the one that wins: a file may lie in group_vars that is no group's. An extra
+        # variable wins over all of them, though.
+        extra = load_extra_vars(self._loader)
+        for name, value, where in self._user_variables:
+            if holds_placeholder(extra.get(name, value)):
+                yield f"{name} ({where}) still holds the example's {PLACEHOLDER}: set your own value."

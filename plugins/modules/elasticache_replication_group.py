@@ -330,6 +330,10 @@ class ReplicationGroup:
         if "security_group_ids" in wanted:
             wanted["security_group_ids"] = sorted(wanted["security_group_ids"])
         changes = {name: value for name, value in wanted.items() if value != found[name]}
+        key = changes.get("kms_key_id", "")
+        if "alias/" in key or found.get("kms_key_id", "").endswith(f"/{key}"):
+            # AWS tells the key's ARN, whatever name it was given by.
+            changes.pop("kms_key_id", None)
         if "engine_version" in changes:
             depth = len(version_key(changes["engine_version"]))
             if version_key(changes["engine_version"]) == version_key(found["engine_version"], depth):

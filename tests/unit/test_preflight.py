@@ -14,7 +14,7 @@ from ansible_runs import run_ansible
 ROOT = Path(__file__).parents[2]
 PREFLIGHT = ROOT / "playbooks" / "preflight.yml"
 GOOD = {"fleet_name": "demo", "fleet_region": "us-east-1", "fleet_domain": "localhost"}
-SHARED = yaml.safe_load((ROOT / "group_vars" / "all.yml").read_text())
+SHARED = yaml.safe_load((ROOT / "inventories" / "example" / "group_vars" / "all" / "00_common.yml").read_text())
 FLEET_DEFAULTS = {name: value for name, value in SHARED.items() if name.startswith("fleet_")}
 NOBODY = "http://127.0.0.1:9"  # the discard port, where nothing listens
 
@@ -145,6 +145,17 @@ def test_faults_are_told_together(preflight):
         "fleet_domain is not set",
     ):
         assert part in said
+
+
+def test_placeholder_that_another_file_seems_to_override(preflight):
+    files = {"group_vars/common.yml": "fleet_cell: main\n"}
+    _, said = preflight(GOOD | {"fleet_cell": "CHANGE-ME"}, files=files)
+    assert "group_vars/all/10_own.yml) still holds the example's CHANGE-ME" in said
+
+
+def test_placeholder_that_an_extra_variable_overrides(preflight):
+    _, said = preflight(GOOD | {"fleet_domain": "CHANGE-ME"}, "-e", "fleet_domain=localhost")
+    assert "CHANGE-ME" not in said
 
 
 def test_misspelt_variable_of_a_group_without_hosts(preflight):

@@ -13,7 +13,7 @@ global
   log stdout format raw local0 notice
   ssl-default-bind-options ssl-min-ver TLSv1.2
   hard-stop-after 10m
-  maxconn 20000
+  maxconn 8000
 defaults
   mode http
   log global

@@ -31,6 +31,7 @@ class HAProxy:
         """
         base = self.folder / "haproxy.base"
         running = inspect("container", self.container)
+        running = running if running and running["State"]["Running"] else None
         if running and base.exists() and base.read_text() == write({}):
             return
         config = self.folder / "haproxy.cfg"

@@ -21,7 +21,7 @@ def test_configuration(host):
     metrics = config["metrics"]
     assert metrics["namespace"] == "ChromaFleet"
     assert metrics["append_dimensions"] == {"InstanceId": "${aws:InstanceId}"}
-    assert metrics["aggregation_dimensions"] == [["InstanceId"], ["Fleet", "Cell", "Role"]]
+    assert [sorted(dimensions) for dimensions in metrics["aggregation_dimensions"]] == [["InstanceId"], ["Cell", "Fleet", "Role"]]
     assert metrics["metrics_collected"]["mem"]["append_dimensions"] == {"Fleet": "molecule", "Cell": "main", "Role": "writer"}
 
 
