@@ -1,9 +1,11 @@
 """The server runs hardened, on its volume only, and keeps what it was given."""
+
 import json
 
 import pytest
 
 DATA = "/var/lib/chromadb"
+HEARTBEAT = "http://127.0.0.1:8000/api/v2/heartbeat"
 API = "http://127.0.0.1:8000/api/v2/tenants/default_tenant/databases/default_database/collections"
 
 
@@ -17,8 +19,12 @@ def call(host, path="", body=None):
     return json.loads(host.check_output(f"curl --silent --show-error --fail {data} {API}{path}"))
 
 
+def wait_until(host, command):
+    host.check_output("timeout 60 sh -c %s", f"until {command}; do sleep 1; done")
+
+
 def wait_until_it_answers(host):
-    host.check_output("timeout 60 sh -c 'until curl --silent --fail http://127.0.0.1:8000/api/v2/heartbeat; do sleep 0.5; done'")
+    wait_until(host, f"curl --silent --fail {HEARTBEAT}")
 
 
 def test_unit_is_enabled_and_active(host):
@@ -53,9 +59,7 @@ def test_server_is_reached_on_loopback_only(host):
 
 
 def test_container_reports_itself_healthy_without_curl(host):
-    host.check_output(
-        "timeout 60 sh -c 'until [ \"$(docker inspect --format {{.State.Health.Status}} chromadb)\" = healthy ]; do sleep 1; done'"
-    )
+    wait_until(host, "docker inspect --format {{.State.Health.Status}} chromadb | grep --line-regexp healthy")
 
 
 def test_data_lies_on_the_volume(host):
@@ -76,17 +80,20 @@ def test_configuration_is_in_use(host):
 @pytest.mark.parametrize("secret", ["molecule-password", "bW9sZWN1bGUtcGFzc3dvcmQ", "QVdTOm1vbGVjdWxlLXBhc3N3b3Jk"])
 def test_password_of_the_registry_stays_nowhere(host, secret):
     """Plain, and in the forms that docker would write into its config.json."""
-    found = host.run(f"grep --recursive --files-with-matches --fixed-strings -e {secret} /etc /root /home /tmp /run /var/log /var/tmp /opt")
+    places = "/etc /root /home /tmp /run /var/log /var/tmp /opt"
+    found = host.run(f"grep --recursive --files-with-matches --fixed-strings -e {secret} {places}")
     assert found.stdout == ""
     assert not host.file("/root/.docker/config.json").exists
 
 
 def test_answers_survive_a_restart(host):
     collection = call(host, body={"name": "kept", "get_or_create": True})["id"]
-    call(host, f"/{collection}/upsert", {"ids": ["a", "b"], "embeddings": [[1, 0], [0, 1]], "documents": ["first", "second"]})
+    records = {"ids": ["a", "b"], "embeddings": [[1, 0], [0, 1]], "documents": ["first", "second"]}
+    call(host, f"/{collection}/upsert", records)
     host.check_output("systemctl restart chromadb")
     wait_until_it_answers(host)
-    answer = call(host, f"/{collection}/query", {"query_embeddings": [[0.9, 0.1]], "n_results": 1, "include": ["documents"]})
+    question = {"query_embeddings": [[0.9, 0.1]], "n_results": 1, "include": ["documents"]}
+    answer = call(host, f"/{collection}/query", question)
     assert answer["documents"] == [["first"]]
 
 
@@ -99,6 +106,7 @@ def test_server_never_starts_without_its_volume(host):
         assert host.run("docker start chromadb").rc != 0
         assert not host.file(f"{DATA}/data").exists
     finally:
-        host.check_output(f"mv /etc/fstab.kept /etc/fstab && systemctl daemon-reload && mount {DATA} && systemctl start chromadb")
+        host.check_output(f"mv /etc/fstab.kept /etc/fstab && systemctl daemon-reload && mount {DATA}")
+        host.check_output("systemctl start chromadb")
     wait_until_it_answers(host)
     assert call(host)[0]["name"] == "kept"

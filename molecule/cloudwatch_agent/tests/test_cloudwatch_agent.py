@@ -1,4 +1,5 @@
 """The configuration is on every host; the agent runs with it where there is a package."""
+
 import json
 
 ETC = "/opt/aws/amazon-cloudwatch-agent/etc"
@@ -12,8 +13,8 @@ def test_configuration(host):
     file = host.file(f"{ETC}/amazon-cloudwatch-agent.json")
     assert (file.user, file.mode) == ("root", 0o644)
     config = json.loads(file.content_string)
-    groups = {entry["file_path"]: entry["log_group_name"] for entry in config["logs"]["logs_collected"]["files"]["collect_list"]}
-    assert groups == {
+    files = config["logs"]["logs_collected"]["files"]["collect_list"]
+    assert {file["file_path"]: file["log_group_name"] for file in files} == {
         "/var/log/nginx/access.log": "/chromafleet/molecule/main/nginx",
         "/var/log/nginx/error.log": "/chromafleet/molecule/main/nginx",
         "/var/lib/docker/containers/*/*-json.log": "/chromafleet/molecule/main/chroma",
@@ -21,8 +22,9 @@ def test_configuration(host):
     metrics = config["metrics"]
     assert metrics["namespace"] == "ChromaFleet"
     assert metrics["append_dimensions"] == {"InstanceId": "${aws:InstanceId}"}
-    assert [sorted(dimensions) for dimensions in metrics["aggregation_dimensions"]] == [["InstanceId"], ["Cell", "Fleet", "Role"]]
-    assert metrics["metrics_collected"]["mem"]["append_dimensions"] == {"Fleet": "molecule", "Cell": "main", "Role": "writer"}
+    own = {"Fleet": "molecule", "Cell": "main", "Role": "writer"}
+    assert [set(dimensions) for dimensions in metrics["aggregation_dimensions"]] == [{"InstanceId"}, set(own)]
+    assert metrics["metrics_collected"]["mem"]["append_dimensions"] == own
 
 
 def test_agent_runs_where_there_is_a_package(host):

@@ -1,4 +1,5 @@
 """Docker runs with the configuration that the role wrote."""
+
 import json
 
 

@@ -1,4 +1,5 @@
 """Who comes in, who doesn't, and that no token is on the host."""
+
 import hashlib
 import json
 import socket
@@ -113,7 +114,8 @@ def test_health_asks_nobody_and_ready_asks_chroma(host, chroma):
     assert "retry-after" in head
     assert json.loads(body)["error"] == "InternalError"
     chroma("start")
-    host.check_output("timeout 30 sh -c 'until curl --silent --insecure --fail https://127.0.0.1/ready; do sleep 0.2; done'")
+    until_ready = "until curl --silent --insecure --fail https://127.0.0.1/ready; do sleep 0.2; done"
+    host.check_output("timeout 30 sh -c %s", until_ready)
 
 
 def test_every_name_is_served(host):
@@ -123,7 +125,9 @@ def test_every_name_is_served(host):
 
 @pytest.mark.parametrize(("version", "accepted"), [("1.1", False), ("1.2", True), ("1.3", True)])
 def test_tls_versions(host, version, accepted):
-    done = host.run(f"curl --silent --insecure --tlsv{version} --tls-max {version} --ciphers DEFAULT@SECLEVEL=0 https://127.0.0.1/health")
+    # The client's own security level would refuse TLS 1.1 before the server could.
+    options = f"--tlsv{version} --tls-max {version} --ciphers DEFAULT@SECLEVEL=0"
+    done = host.run(f"curl --silent --insecure {options} https://127.0.0.1/health")
     assert (done.rc == 0) is accepted
 
 
@@ -155,9 +159,10 @@ def test_access_log_names_the_token_and_no_secret(host, chroma):
 
 @pytest.mark.parametrize("token", [ADMIN, READER], ids=["admin", "reader"])
 def test_no_token_is_on_the_disk_or_in_the_journal(host, token):
-    found = host.run(f"grep --recursive --files-with-matches --binary-files=text --fixed-strings -e {token} /etc /root /home /opt /run /tmp /usr/local /var")
+    places = "/etc /root /home /opt /run /tmp /usr/local /var"
+    found = host.run(f"grep --recursive --files-with-matches --binary-files=text --fixed-strings -e {token} {places}")
     assert found.stdout == ""
-    assert host.run(f"journalctl --no-pager --grep {token}").stdout.count(token) == 0
+    assert token not in host.check_output("journalctl --no-pager")
 
 
 def test_nginx_has_loaded_what_is_on_the_disk(host):
