@@ -142,7 +142,7 @@ def _backend(group: dict[str, Any], servers: list[str]) -> str:
             f"backend {backend_name(group['TargetGroupArn'])}",
             f"  balance {'leastconn' if algorithm == 'least_outstanding_requests' else 'roundrobin'}",
             "  option httpchk",
-            f"  http-check send meth GET uri {path} hdr User-Agent ELB-HealthChecker/2.0",
+            f"  http-check send meth GET uri {path} ver HTTP/1.1 hdr Host health hdr User-Agent ELB-HealthChecker/2.0",
             f"  http-check expect status {codes}",
             f"  timeout check {group['HealthCheckTimeoutSeconds']}s",
             *[f"  server {line} {server_options(group)}" for line in servers],
@@ -153,10 +153,8 @@ def _backend(group: dict[str, Any], servers: list[str]) -> str:
 
 def server_options(group: dict[str, Any]) -> str:
     """How a target is spoken to and checked, for `server` lines and for `add server`."""
-    secure = group["Protocol"] == "HTTPS"
-    checked_secure = group.get("HealthCheckProtocol") == "HTTPS"
-    tls = " ssl verify none" if secure else ""
-    check = " check-ssl" if checked_secure and not secure else ""
+    tls = " ssl verify none" if group["Protocol"] == "HTTPS" else ""
+    check = " check-ssl verify none" if group.get("HealthCheckProtocol") == "HTTPS" else " no-check-ssl"
     return (
         f"check inter {group['HealthCheckIntervalSeconds']}s fall {group['UnhealthyThresholdCount']} "
         f"rise {group['HealthyThresholdCount']}{tls}{check}"

@@ -21,8 +21,8 @@ log = logging.getLogger("balancer")
 
 #: When a deregistered target's time is over: (target group ARN, target id) -> monotonic seconds.
 _draining: dict[tuple[str, str], float] = {}
-#: Targets whose first health check is still to be answered.
-_initial: set[tuple[str, str]] = set()
+#: Targets that have not passed a health check yet, and when they are unhealthy for it (monotonic seconds).
+_initial: dict[tuple[str, str], float] = {}
 _addresses: dict[str, str] = {}
 
 
@@ -85,7 +85,8 @@ def _follow_targets(proxy: HAProxy, group: dict[str, Any]) -> None:
             _say(proxy, f"enable health {backend}/{target}")
             _say(proxy, f"set server {backend}/{target} state ready")
             _say(proxy, f"set server {backend}/{target} health down")
-            _initial.add((arn, target))
+            rounds = int(group["UnhealthyThresholdCount"]) * int(group["HealthCheckIntervalSeconds"])
+            _initial[arn, target] = time.monotonic() + rounds
         elif (arn, target) in _draining:
             log.info("%s: %s registered again", group["TargetGroupName"], target)
             del _draining[arn, target]
@@ -101,11 +102,13 @@ def _health(proxy: HAProxy, server: str, key: tuple[str, str], row: dict[str, st
     if key in _initial:
         if row["check_status"] in ("L7OK", "L6OK", "L4OK"):
             _say(proxy, f"set server {server} health up")
-            _initial.discard(key)
+            del _initial[key]
             return "healthy", None
-        if row["check_status"] in ("", "INI") or int(row["chkfail"] or 0) < int(row["check_fall"] or 1):
+        if time.monotonic() < _initial[key]:
             return "initial", "Elb.InitialHealthChecking"
-        _initial.discard(key)
+        if row["status"].startswith("DOWN"):
+            return "unhealthy", "Target.FailedHealthChecks"
+        del _initial[key]
     return ("healthy", None) if row["status"].startswith("UP") else ("unhealthy", "Target.FailedHealthChecks")
 
 
@@ -116,7 +119,7 @@ def _drain(proxy: HAProxy, group: dict[str, Any], target: str, row: dict[str, st
     if key not in _draining:
         log.info("%s: %s draining", group["TargetGroupName"], target)
         _draining[key] = time.monotonic() + float(group["Attributes"]["deregistration_delay.timeout_seconds"])
-        _initial.discard(key)
+        _initial.pop(key, None)
         _say(proxy, f"set server {server} state drain")
         TARGET_HEALTH[key] = ("draining", "Target.DeregistrationInProgress")
     elif int(row["scur"] or 0) == 0 or time.monotonic() >= _draining[key]:

@@ -64,9 +64,9 @@ def test_a_redirect_keeps_host_path_and_query() -> None:
 
 
 def test_health_checks_are_the_target_groups() -> None:
-    assert server_options(GROUP) == "check inter 10s fall 2 rise 3 ssl verify none"
+    assert server_options(GROUP) == "check inter 10s fall 2 rise 3 ssl verify none check-ssl verify none"
     text = configured()
-    assert "http-check send meth GET uri /ready" in text
+    assert "http-check send meth GET uri /ready ver HTTP/1.1 hdr Host health" in text
     assert "http-check expect status 200" in text
     assert "timeout check 5s" in text
 
