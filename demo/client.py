@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import time
@@ -29,6 +30,9 @@ QUESTIONS = {
     "manage DNS records": "community.general.nsupdate",
     "add a user to a postgres database": "community.postgresql.postgresql_user",
 }
+
+
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 def token() -> str:
