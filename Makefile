@@ -5,19 +5,19 @@ VENV := $(CURDIR)/.venv
 export PATH := $(VENV)/bin:$(PATH)
 export PYTHONPATH := $(CURDIR)/local
 LOCAL := $(VENV)/bin/python -m localcloud
-SCENARIOS ?= docker nginx chromadb cloudwatch_agent
 
 .PHONY: help
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo:  ## From nothing to answers: install, start the local cloud, run site.yml, store and query a corpus
 	@demo/run
 
 .PHONY: test
-test: bootstrap  ## Everything that CI checks: lint, unit, molecule, end to end
-	@tests/run
+test: lint images  ## Everything that CI checks: lint, unit, molecule, end to end
+	@pytest --numprocesses 2 tests/unit tests/test_package.py
+	@pytest --durations 12 tests/molecule tests/e2e
 
 .PHONY: lint
 lint: bootstrap  ## ansible-lint (production), yamllint, ruff, changelog fragments
@@ -29,16 +29,19 @@ lint: bootstrap  ## ansible-lint (production), yamllint, ruff, changelog fragmen
 
 .PHONY: unit
 unit: bootstrap  ## Tests that need no container
-	pytest tests/unit
+	pytest --numprocesses 2 tests/unit tests/test_package.py
 
 .PHONY: molecule
-molecule: bootstrap  ## One scenario per host role, on Debian 12 and 13 (SCENARIOS="nginx docker" for some)
-	@$(LOCAL) images node node-bookworm chroma
-	@for scenario in $(SCENARIOS); do molecule test --scenario-name $$scenario || exit 1; done
+molecule: images  ## One scenario per host role, on Debian 12 and 13
+	pytest tests/molecule
 
 .PHONY: e2e
-e2e: bootstrap  ## The whole path, end to end, in the local cloud
+e2e: bootstrap  ## The whole path in the local cloud: make demo in a clean clone, and what must hold then
 	pytest tests/e2e
+
+.PHONY: images
+images: bootstrap
+	@$(LOCAL) images node node-bookworm chroma
 
 .PHONY: local-up
 local-up: bootstrap  ## Start the local cloud: AWS API, instances, load balancer, registry

@@ -93,11 +93,9 @@ def test_manifest(installed):
     )
 
 
-@pytest.mark.parametrize("kind", DOCUMENTED)
+@pytest.mark.parametrize("kind", [kind for kind in DOCUMENTED if list((ROOT / "plugins" / kind).glob("*.py"))])
 def test_every_plugin_is_documented(installed, kind):
     names = {path.stem for path in (installed / "plugins" / kind).glob("*.py") if path.stem != "__init__"}
-    if not names:
-        pytest.skip(f"no plugin of this kind: {kind}")
     names = {f"chromafleet.aws.{name}" for name in names}
     path = str(installed.parents[2])
     told = run("ansible-doc", "-t", DOCUMENTED[kind], "-j", *names, cwd=installed, ANSIBLE_COLLECTIONS_PATH=path)

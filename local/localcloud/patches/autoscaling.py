@@ -35,45 +35,38 @@ def _spread_over_subnets(client: Client) -> bool:
 
 @restores("An instance that replaces another joins the group's target groups, and one that left is deregistered")
 def follow_target_groups() -> None:
-    stock_update = models.AutoScalingBackend.update_attached_target_groups
     stock_replace = models.FakeAutoScalingGroup.replace_autoscaling_group_instances
-
-    def update(self: Any, group_name: str) -> None:
-        stock_update(self, group_name)
-        group = self.autoscaling_groups[group_name]
-        members = {state.instance.id for state in group.instance_states}
-        for arn in group.target_group_arns:
-            target_group = self.elbv2_backend.target_groups[arn]
-            left = [
-                target for target in target_group.targets.values() if _left(self, group_name, target["Id"], members)
-            ]
-            target_group.deregister(left)
-
-    def _left(backend: Any, group_name: str, target: str, members: set[str]) -> bool:
-        instance = backend.ec2_backend.get_instance_by_id(target)
-        if target in members or instance is None:
-            return False
-        return any(tag["key"] == models.ASG_NAME_TAG and tag["value"] == group_name for tag in instance.get_tags())
+    stock_detach = models.AutoScalingBackend.detach_instances
 
     def replace(self: Any, count_needed: int, propagated_tags: dict[str, str]) -> None:
         stock_replace(self, count_needed, propagated_tags)
         if self.name in self.autoscaling_backend.autoscaling_groups:
             self.autoscaling_backend.update_attached_target_groups(self.name)
 
-    models.AutoScalingBackend.update_attached_target_groups = update
+    def detach(self: Any, group_name: str, instance_ids: list[str], should_decrement: bool) -> Any:
+        for arn in self.autoscaling_groups[group_name].target_group_arns:
+            target_group = self.elbv2_backend.target_groups[arn]
+            leaving = [target for target in target_group.targets.values() if target["Id"] in instance_ids]
+            target_group.deregister(leaving)
+        return stock_detach(self, group_name, instance_ids, should_decrement)
+
     models.FakeAutoScalingGroup.replace_autoscaling_group_instances = replace
+    models.AutoScalingBackend.detach_instances = detach
 
 
 @follow_target_groups.shown_by
 def _follow_target_groups(client: Client) -> bool:
     target_group = _probe.target_group(client)
-    old = _probe.group(client, 2, TargetGroupARNs=[target_group])
-    client("ec2").terminate_instances(InstanceIds=[old[0]["InstanceId"]])
-    client("autoscaling").set_desired_capacity(AutoScalingGroupName="probe", DesiredCapacity=1)
+    first, second = _probe.group(client, 2, TargetGroupARNs=[target_group])
+    scaling = client("autoscaling")
+    client("ec2").terminate_instances(InstanceIds=[first["InstanceId"]])
+    scaling.terminate_instance_in_auto_scaling_group(
+        InstanceId=second["InstanceId"], ShouldDecrementDesiredCapacity=False
+    )
     health = client("elbv2").describe_target_health(TargetGroupArn=target_group)["TargetHealthDescriptions"]
     members = {made["InstanceId"] for made in _probe.instances(client)}
     serving = {target["Target"]["Id"] for target in health if target["TargetHealth"]["State"] != "draining"}
-    return serving == members and len(members) == 1
+    return serving == members and len(members) == 2
 
 
 @restores("DisableMetricsCollection exists")

@@ -1,0 +1,46 @@
+"""The local cloud as a user has it: made by `make demo` in a clean clone, gone after `make local-down`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from support import ROOT, Done, run, secret_values
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A clean clone of what is committed; the local cloud that it starts is gone afterwards."""
+    folder = tmp_path_factory.mktemp("clone") / "aws"
+    assert run("make", "local-down").code == 0
+    assert run("git", "clone", "--quiet", str(ROOT), str(folder)).code == 0
+    yield folder
+    run("make", "local-down", cwd=folder)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def demo(clone: Path) -> Done:
+    """`make demo` from nothing; its output is shown, since it is what a new user reads."""
+    done = run("make", "demo", cwd=clone, PATH=os.environ["PATH"].replace(f"{ROOT}/.venv/bin:", ""))
+    print(done.output)
+    assert done.code == 0, done.output[-3000:]
+    return done
+
+
+@pytest.fixture
+def http(demo: Done) -> Iterator[httpx.Client]:
+    """A client of the fleet endpoint without a token."""
+    state = Path(os.environ.get("CHROMAFLEET_LOCAL_STATE", Path.home() / ".local/state/chromafleet-local"))
+    with httpx.Client(base_url="https://chroma.localhost", verify=str(state / "pki/ca.pem"), timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+def bearer() -> dict[str, str]:
+    """The header with the fleet's token."""
+    return {"Authorization": f"Bearer {secret_values()[0]}"}
