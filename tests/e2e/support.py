@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,3 +77,44 @@ def secret_values() -> list[str]:
     tokens = json.loads(aws("secretsmanager").get_secret_value(SecretId="chromafleet/demo/tokens")["SecretString"])
     cache = json.loads(aws("secretsmanager").get_secret_value(SecretId="chromafleet/demo/cache")["SecretString"])
     return [token["token"] for token in tokens["tokens"]] + [cache["auth_token"]]
+
+
+def wait_until(what: str, holds: Callable[[], bool], seconds: float = 60) -> None:
+    """Until a condition holds; it says which one never did."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        time.sleep(0.1)
+
+
+def killed_at(task: str, command: tuple[str, ...], folder: Path) -> str:
+    """Start a playbook, kill it with all its children when it begins the task, and return what it had said."""
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1"}
+    said = []
+    with subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, start_new_session=True) as process:  # fmt: skip
+        for line in process.stdout:
+            said.append(line)
+            if line.startswith("TASK [") and task in line:
+                os.killpg(process.pid, signal.SIGKILL)
+                break
+        else:
+            raise AssertionError(f"no task {task!r} in:\n{''.join(said)[-3000:]}")
+    return "".join(said)
+
+
+class Processes(threading.Thread):
+    """Every command line that this machine has, its containers included, several times a second."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.seen: set[bytes] = set()
+        self.stop = threading.Event()
+
+    def run(self) -> None:
+        while not self.stop.wait(0.05):
+            for path in Path("/proc").glob("[0-9]*/cmdline"):
+                try:
+                    self.seen.add(path.read_bytes())
+                except OSError:
+                    continue

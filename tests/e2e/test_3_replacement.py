@@ -2,53 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import threading
-import time
 from pathlib import Path
 
 import httpx
-from support import Done, aws, docker, run, secret_values, writer
+from support import Done, Processes, aws, docker, killed_at, run, secret_values, writer
 
 COUNT = "/api/v2/tenants/default_tenant/databases/default_database/collections/{}/count"
 SITE = ("ansible-playbook", "-i", "inventories/local", "site.yml", "-vvv")
-
-
-def killed_at(task: str, folder: Path) -> str:
-    """Start site.yml, kill it with all its children when it begins the task, and return what it had said."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1"}
-    said = []
-    with subprocess.Popen(SITE, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, start_new_session=True) as process:  # fmt: skip
-        for line in process.stdout:
-            said.append(line)
-            if line.startswith("TASK [") and task in line:
-                time.sleep(0.5)  # into the task, whatever it is just doing
-                os.killpg(process.pid, signal.SIGKILL)
-                break
-        else:
-            raise AssertionError(f"no task {task!r} in:\n{''.join(said)[-3000:]}")
-    return "".join(said)
-
-
-class Processes(threading.Thread):
-    """Every command line that this machine has, its containers included, several times a second."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.seen: set[bytes] = set()
-        self.stop = threading.Event()
-
-    def run(self) -> None:
-        while not self.stop.wait(0.05):
-            for path in Path("/proc").glob("[0-9]*/cmdline"):
-                try:
-                    self.seen.add(path.read_bytes())
-                except OSError:
-                    continue
 
 
 def test_a_lost_writer_is_replaced_with_its_data(
@@ -65,8 +25,8 @@ def test_a_lost_writer_is_replaced_with_its_data(
     assert writer() != lost
     watch = Processes()
     watch.start()
-    said = killed_at("aws_fleet : Attach the data volume", clone)
-    said += killed_at("docker : Install Docker", clone)
+    said = killed_at("aws_fleet : Attach the data volume", SITE, clone)
+    said += killed_at("docker : Install Docker", SITE, clone)
     done = run(*SITE, cwd=clone)
     watch.stop.set()
     watch.join()
