@@ -13,7 +13,7 @@ from localcloud.balancer import follow as balancer
 log = logging.getLogger("daemon")
 
 #: Seconds between two rounds when the API was not told anything.
-ROUND = 2.0
+ROUND = 5.0
 stopping = threading.Event()
 
 
