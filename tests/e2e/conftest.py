@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,7 +37,8 @@ def demo(clone: Path) -> Done:
 def http(demo: Done) -> Iterator[httpx.Client]:
     """A client of the fleet endpoint without a token."""
     state = Path(os.environ.get("CHROMAFLEET_LOCAL_STATE", Path.home() / ".local/state/chromafleet-local"))
-    with httpx.Client(base_url="https://chroma.localhost", verify=str(state / "pki/ca.pem"), timeout=30) as client:
+    trusted = ssl.create_default_context(cafile=state / "pki/ca.pem")
+    with httpx.Client(base_url="https://chroma.localhost", verify=trusted, timeout=30) as client:
         yield client
 
 
