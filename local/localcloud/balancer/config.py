@@ -153,9 +153,13 @@ def _backend(group: dict[str, Any], servers: list[str]) -> str:
 
 def server_options(group: dict[str, Any]) -> str:
     """How a target is spoken to and checked, for `server` lines and for `add server`."""
-    tls = " ssl verify none" if group["Protocol"] == "HTTPS" else ""
-    check = " check-ssl verify none" if group.get("HealthCheckProtocol") == "HTTPS" else " no-check-ssl"
+    secure = group["Protocol"] == "HTTPS"
+    checked = group.get("HealthCheckProtocol", group["Protocol"]) == "HTTPS"
+    if secure and not checked:
+        raise UnsupportedError(f"{group['TargetGroupName']} speaks HTTPS to its targets and checks them over HTTP")
+    # A server that is added at run time is checked over TLS only when it is told so.
+    tls = (" ssl verify none" if secure else "") + (" check-ssl verify none" if checked else "")
     return (
         f"check inter {group['HealthCheckIntervalSeconds']}s fall {group['UnhealthyThresholdCount']} "
-        f"rise {group['HealthyThresholdCount']}{tls}{check}"
+        f"rise {group['HealthyThresholdCount']}{tls}"
     )

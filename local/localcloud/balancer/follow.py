@@ -79,8 +79,9 @@ def _follow_targets(proxy: HAProxy, group: dict[str, Any]) -> None:
     addresses = _instance_addresses([target for target in registered if target not in servers])
     for target, port in registered.items():
         if target not in servers and target in addresses:
+            if not _say(proxy, f"add server {backend}/{target} {addresses[target]}:{port} {server_options(group)}"):
+                continue
             log.info("%s: %s registered", group["TargetGroupName"], target)
-            _say(proxy, f"add server {backend}/{target} {addresses[target]}:{port} {server_options(group)}")
             # In this order: the server stays down until a health check passes.
             _say(proxy, f"enable health {backend}/{target}")
             _say(proxy, f"set server {backend}/{target} state ready")
@@ -166,7 +167,10 @@ def _attributes(kind: str, argument: str, arn: str) -> dict[str, str]:
     return {row["Key"]: row["Value"] for row in answer["Attributes"]}
 
 
-def _say(proxy: HAProxy, command: str) -> None:
+def _say(proxy: HAProxy, command: str) -> bool:
+    """Say it; false, and a line in the log, when HAProxy would not."""
     answer = proxy.command(command)
-    if answer and "New server registered" not in answer:
+    done = not answer or "New server registered" in answer
+    if not done:
         log.warning("%s: %s: %s", proxy.name, command, answer)
+    return done

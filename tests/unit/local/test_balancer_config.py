@@ -8,6 +8,7 @@ import pytest
 from localcloud.balancer.config import UnsupportedError, backend_name, render, server_options
 
 GROUP = {
+    "TargetGroupName": "demo-main-writer",
     "TargetGroupArn": "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/demo-main-writer/0a1b",
     "Protocol": "HTTPS",
     "HealthCheckProtocol": "HTTPS",
