@@ -17,6 +17,7 @@ import pytest
 from support import CONNECTION, ROOT, Done, Processes, killed_at, run, wait_until
 
 PORT = 5599
+DATA = {"Name": "tag:chromafleet:role", "Values": ["data"]}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def made(account: str) -> dict[str, int]:
     }
     return {
         "vpcs": len([vpc for vpc in clients["ec2"].describe_vpcs()["Vpcs"] if not vpc["IsDefault"]]),
-        "volumes": len(clients["ec2"].describe_volumes()["Volumes"]),
+        "data volumes": len(clients["ec2"].describe_volumes(Filters=[DATA])["Volumes"]),
         "load balancers": len(clients["elbv2"].describe_load_balancers()["LoadBalancers"]),
         "buckets": len(clients["s3"].list_buckets()["Buckets"]),
         "roles": len(clients["iam"].list_roles()["Roles"]),
@@ -92,7 +93,7 @@ def test_a_killed_first_run_goes_on_and_shows_no_secret(account: str, command: t
     assert secrets(account) == first
     assert {name: count for name, count in made(account).items() if name != "roles"} == {
         "vpcs": 1,
-        "volumes": 2,
+        "data volumes": 1,
         "load balancers": 1,
         "buckets": 1,
     }
