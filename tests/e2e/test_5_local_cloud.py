@@ -11,7 +11,6 @@ import httpx
 import pytest
 from support import Done, aws, docker, wait_until
 
-ADDRESS = "http://127.0.0.2"  # the second load balancer of this machine
 SERVER = """
 import http.server, socket, time
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -74,6 +73,11 @@ def members() -> list[str]:
     return sorted(instance["InstanceId"] for instance in found["Instances"])
 
 
+def url() -> str:
+    """Where the load balancer listens: each has a loopback address of its own."""
+    return f"http://{docker('port', 'chromafleet-local-balancer-probe', '80/tcp')}"
+
+
 def containers() -> set[str]:
     """Names of the containers of all instances that run."""
     return set(docker("ps", "--filter", "label=org.chromafleet.local.instance", "--format", "{{.Names}}").split())
@@ -100,7 +104,7 @@ def healthy(group: str) -> None:
 
 def hosts_answering(requests: int = 12) -> Counter[str]:
     """Which hosts answer, and how often."""
-    return Counter(httpx.get(f"{ADDRESS}/").text for _ in range(requests))
+    return Counter(httpx.get(f"{url()}/").text for _ in range(requests))
 
 
 def host_name(instance: str) -> str:
@@ -111,7 +115,7 @@ def host_name(instance: str) -> str:
 def slow_requests(seconds: int, group: str, then: str) -> list[httpx.Response]:
     """Four requests at once, half of them on each target; one target is deregistered while they are under way."""
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        running = [pool.submit(httpx.get, f"{ADDRESS}/{seconds}", timeout=20) for _ in range(4)]
+        running = [pool.submit(httpx.get, f"{url()}/{seconds}", timeout=20) for _ in range(4)]
         wait_until("the requests are under way", lambda: connections(then) >= 2)
         aws("elbv2").deregister_targets(TargetGroupArn=group, Targets=[{"Id": then, "Port": 8080}])
         wait_until("it is draining", lambda: states(group).get(then) == "draining")

@@ -40,7 +40,9 @@ def follow() -> None:
             log.warning("%s: %s", balancer["LoadBalancerName"], error)
     names = {f"{PREFIX}-balancer-{balancer['LoadBalancerName']}" for balancer in balancers}
     for gone in set(labelled("container", balancer="")) - names:
-        HAProxy(gone.removeprefix(f"{PREFIX}-balancer-")).remove()
+        name = gone.removeprefix(f"{PREFIX}-balancer-")
+        HAProxy(name).remove()
+        _addresses.pop(name, None)
     for group in groups:
         if not group["LoadBalancerArns"]:
             for target in _registered(group):
@@ -147,7 +149,11 @@ def _certificate(proxy: HAProxy, arn: str) -> str:
 
 def _address(name: str) -> str:
     """The loopback address of a load balancer: the first has 127.0.0.1, to which *.localhost resolves."""
-    return _addresses.setdefault(name, f"127.0.0.{len(_addresses) + 1}")
+    if name not in _addresses:
+        _addresses[name] = next(
+            free for free in map("127.0.0.{}".format, range(1, 255)) if free not in _addresses.values()
+        )
+    return _addresses[name]
 
 
 def _registered(group: dict[str, Any]) -> dict[str, int]:
