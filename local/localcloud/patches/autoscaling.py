@@ -6,6 +6,8 @@ from typing import Any
 
 from moto.autoscaling import models, responses
 from moto.core.responses import EmptyResult
+from moto.ec2.models import instances
+from moto.elbv2.models import elbv2_backends
 
 from localcloud.patches import Client, _probe, restores
 
@@ -67,6 +69,27 @@ def _follow_target_groups(client: Client) -> bool:
     members = {made["InstanceId"] for made in _probe.instances(client)}
     serving = {target["Target"]["Id"] for target in health if target["TargetHealth"]["State"] != "draining"}
     return serving == members and len(members) == 2
+
+
+@restores("A group that shrinks deregisters the instances that it terminates")
+def deregister_on_scale_in() -> None:
+    stock = instances.InstanceBackend.terminate_instances
+
+    def terminate_instances(self: Any, instance_ids: list[str]) -> Any:
+        terminated = stock(self, instance_ids)
+        elbv2_backends[self.account_id][self.region_name].notify_terminate_instances(instance_ids)
+        return terminated
+
+    instances.InstanceBackend.terminate_instances = terminate_instances
+
+
+@deregister_on_scale_in.shown_by
+def _deregister_on_scale_in(client: Client) -> bool:
+    target_group = _probe.target_group(client)
+    _probe.group(client, 2, TargetGroupARNs=[target_group])
+    client("autoscaling").set_desired_capacity(AutoScalingGroupName="probe", DesiredCapacity=1)
+    health = client("elbv2").describe_target_health(TargetGroupArn=target_group)["TargetHealthDescriptions"]
+    return [row["Target"]["Id"] for row in health] == [made["InstanceId"] for made in _probe.instances(client)]
 
 
 @restores("DisableMetricsCollection exists")
