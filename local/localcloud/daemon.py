@@ -49,7 +49,12 @@ def main() -> None:
         Follower("balancer", balancer.follow, pause=1.0),
         Follower("caches", caches.follow),
     ]
-    api.serve(lambda: [follower.changed.set() for follower in followers] and None)
+
+    def changed() -> None:
+        for follower in followers:
+            follower.changed.set()
+
+    api.serve(changed)
     for follower in followers:
         follower.start()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -71,7 +71,7 @@ def chroma(say: Say) -> str:
     spec = importlib.util.find_spec("chromadb_rust_bindings")
     if spec is None or spec.origin is None:
         raise DockerError(
-            "No registry has the ChromaDB image and chromadb is not installed: run `make venv`, then again."
+            "No registry has the ChromaDB image and chromadb is not installed: run `make bootstrap`, then again."
         )
     return _build("chroma", CHROMA_VERSION, base("trixie", say), say, extra=Path(spec.origin).parent)
 
