@@ -68,9 +68,9 @@ def rows_of(plan: dict[str, Any], length: int) -> list[Row]:
     kind = str(plan["kind"])
     rows: list[Row] = [("create", kind, name, "") for name in plan["create"]]
     for name, properties in plan["change"].items():
-        for number, (key, two) in enumerate(properties.items()):
-            text = change(key, two["before"], two["after"], length)
-            rows.append(("change" if number == 0 else "", kind if number == 0 else "", name if number == 0 else "", text))
+        texts = [change(key, two["before"], two["after"], length) for key, two in properties.items()]
+        rows.append(("change", kind, name, texts[0]))
+        rows += [("", "", "", text) for text in texts[1:]]
     return rows + [("destroy", kind, name, "") for name in plan["destroy"]]
 
 

@@ -11,7 +11,8 @@ module: fleet_info
 version_added: 0.1.0
 short_description: Tell what exists of a fleet
 description:
-  - Reads everything in AWS that carries the tag C(chromafleet:fleet) with the fleet's name, all services at a time, in one process.
+  - Reads everything in AWS that carries the tag C(chromafleet:fleet) with the fleet's name, all services at a time, in
+    one process.
   - The answer has the shape in which the roles say what they want, so that M(chromafleet.aws.plan) can compare the two.
   - Only reads, and tells no secret's value.
 author:

@@ -12,8 +12,8 @@ version_added: 0.1.0
 short_description: Compare what is wanted with what exists
 description:
   - Compares resources of one kind by name and property, and returns those that a module must be called for.
-  - In a run it changes nothing and reports no change, because the modules that follow do. In a check run it reports the change itself
-    and returns an empty RV(apply), so that no module is called that can't tell what it would do.
+  - In a run it changes nothing and reports no change, because the modules that follow do. In a check run it reports the
+    change itself and returns an empty RV(apply), so that no module is called that can't tell what it would do.
   - The callback P(chromafleet.aws.fleet_plan#callback) prints the plans of a run as one table.
 author:
   - Chroma Fleet developers
@@ -39,7 +39,7 @@ options:
     type: bool
     default: false
   ignore:
-    description: Names of properties in O(wanted) that are not compared, because they only tell how to make the resource.
+    description: Names of properties in O(wanted) that are not compared; they only tell how to make the resource.
     type: list
     elements: str
     default: []
@@ -83,7 +83,9 @@ apply:
   type: list
   elements: dict
 remove:
-  description: What is to be destroyed now, each with its C(name) and what was found; empty in a check run and without O(purge).
+  description:
+    - What is to be destroyed now, each with its C(name) and what was found.
+    - Empty in a check run and without O(purge).
   returned: always
   type: list
   elements: dict
