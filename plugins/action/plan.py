@@ -99,6 +99,6 @@ def _diff(plan: dict[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
                               for name, properties in plan["change"].items()}  # fmt: skip
     after: dict[str, Any] = {name: {key: two["after"] for key, two in properties.items()}
                              for name, properties in plan["change"].items()}  # fmt: skip
-    before |= {name: "exists" for name in plan["destroy"]}
-    after |= {name: "created" for name in plan["create"]}
+    before |= dict.fromkeys(plan["destroy"], "exists")
+    after |= dict.fromkeys(plan["create"], "created")
     return {"before": before, "after": after, "before_header": plan["kind"], "after_header": plan["kind"]}
