@@ -79,7 +79,9 @@ PLAY = f"""
       register: things
     - name: Show
       ansible.builtin.debug:
-        msg: "{{{{ 'apply=' ~ things.apply | map(attribute='name') | join('+') ~ ' remove=' ~ things.remove | map(attribute='id') | join('+') ~ '.' }}}}"
+        msg: >-
+          apply={{{{ things.apply | map(attribute='name') | join('+') }}}}
+          remove={{{{ things.remove | map(attribute='id') | join('+') }}}}.
 """
 ENABLED = {"ANSIBLE_CALLBACKS_ENABLED": "chromafleet.aws.fleet_plan"}
 
