@@ -26,7 +26,7 @@ options:
     description: What to read. Without it, everything.
     type: list
     elements: str
-    choices: [identity, secrets, storage]
+    choices: [fleet, identity, secrets, storage]
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -74,12 +74,14 @@ except ImportError:  # AnsibleAWSModule says so itself
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.chromafleet.aws.plugins.module_utils.aws_reader import Reader
 from ansible_collections.chromafleet.aws.plugins.module_utils.fleet_state import (
+    fleet,
     identity,
     secrets,
     storage,
 )
 
 LAYERS = {
+    "fleet": fleet.read,
     "identity": identity.read,
     "secrets": secrets.read,
     "storage": storage.read,
