@@ -201,12 +201,12 @@ def identity(search: Search) -> Iterator[Resource]:
 
 
 def _iam_tags(search: Search, kind: str, name: str, arn: str) -> dict[str, str]:
-    operation, argument = {
-        "role": ("list_role_tags", {"RoleName": name}),
-        "instance-profile": ("list_instance_profile_tags", {"InstanceProfileName": name}),
-        "policy": ("list_policy_tags", {"PolicyArn": arn}),
+    operation, key, argument = {
+        "role": ("get_role", "Role", {"RoleName": name}),
+        "instance-profile": ("get_instance_profile", "InstanceProfile", {"InstanceProfileName": name}),
+        "policy": ("get_policy", "Policy", {"PolicyArn": arn}),
     }[kind]
-    return tag_dict(search.aws.call("iam", operation, **argument)["Tags"])
+    return tag_dict(search.aws.call("iam", operation, **argument)[key].get("Tags"))
 
 
 def keys(search: Search) -> Iterator[Resource]:
