@@ -26,7 +26,7 @@ options:
     description: What to read. Without it, everything.
     type: list
     elements: str
-    choices: [fleet, identity, secrets, storage]
+    choices: [fleet, identity, load_balancer, secrets, storage]
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -76,6 +76,7 @@ from ansible_collections.chromafleet.aws.plugins.module_utils.aws_reader import 
 from ansible_collections.chromafleet.aws.plugins.module_utils.fleet_state import (
     fleet,
     identity,
+    load_balancer,
     secrets,
     storage,
 )
@@ -83,6 +84,7 @@ from ansible_collections.chromafleet.aws.plugins.module_utils.fleet_state import
 LAYERS = {
     "fleet": fleet.read,
     "identity": identity.read,
+    "load_balancer": load_balancer.read,
     "secrets": secrets.read,
     "storage": storage.read,
 }
