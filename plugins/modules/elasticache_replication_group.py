@@ -99,6 +99,9 @@ options:
       - Needs O(transit_encryption=true).
       - Used for a new group only, since AWS tells no token to compare with.
     type: str
+  maintenance_window:
+    description: The hour of the week in which AWS may patch, in UTC, as V(sun:05:00-sun:06:00).
+    type: str
   snapshot_retention:
     description: Days that automatic snapshots are kept; V(0) makes none.
     type: int
@@ -110,7 +113,10 @@ options:
     type: bool
     default: true
   wait:
-    description: Whether to wait until the group is available, or gone.
+    description:
+      - Whether to wait until the group is available, or gone.
+      - A group that is being made, modified or deleted by something else is waited for in any case, since AWS takes no
+        change of it.
     type: bool
     default: true
   wait_timeout:
@@ -218,6 +224,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
     boto3_tag_list_to_ansible_dict,
     compare_aws_tags,
 )
+from ansible_collections.chromafleet.aws.plugins.module_utils.elasticache import replication_group_properties
 
 Group = dict[str, Any]
 
@@ -239,6 +246,7 @@ CREATE_ARGUMENTS = {
     "at_rest_encryption": "AtRestEncryptionEnabled",
     "kms_key_id": "KmsKeyId",
     "auth_token": "AuthToken",
+    "maintenance_window": "PreferredMaintenanceWindow",
     "snapshot_retention": "SnapshotRetentionLimit",
 }
 # Option -> what ModifyReplicationGroup calls it.
@@ -251,6 +259,7 @@ MODIFY_ARGUMENTS = {
     "multi_az": "MultiAZEnabled",
     "security_group_ids": "SecurityGroupIds",
     "parameter_group": "CacheParameterGroupName",
+    "maintenance_window": "PreferredMaintenanceWindow",
     "snapshot_retention": "SnapshotRetentionLimit",
 }
 KEEP_OR_DELETE = "Keep the old value, or delete the group first."
@@ -278,7 +287,8 @@ class ReplicationGroup:
         except is_boto3_error_code("ReplicationGroupNotFoundFault"):
             return None
         group = groups["ReplicationGroups"][0]
-        group["Tags"] = self.get_tags(group["ARN"]) if group.get("Status") != "deleting" else {}
+        # AWS tells the tags of an available group only.
+        group["Tags"] = self.get_tags(group["ARN"]) if group.get("Status") == "available" else {}
         group["Member"] = self.get_member(group)
         return group
 
@@ -300,35 +310,16 @@ class ReplicationGroup:
 
     @staticmethod
     def properties(group: Group) -> dict[str, Any]:
-        """What the group has, in terms of this module's options; a property that the API does not tell is missing."""
-        member = group.get("Member", {})
-        endpoint = next((node.get("PrimaryEndpoint") or {} for node in group.get("NodeGroups") or []), {})
-        found = {
-            "description": group.get("Description"),
-            "engine": group.get("Engine") or member.get("Engine"),
-            "engine_version": member.get("EngineVersion"),
-            "node_type": group.get("CacheNodeType"),
-            "num_cache_clusters": len(group["MemberClusters"]) if group.get("MemberClusters") else None,
-            "automatic_failover": group.get("AutomaticFailover", "disabled") in ("enabled", "enabling"),
-            "multi_az": group.get("MultiAZ", "disabled") == "enabled",
-            "port": endpoint.get("Port"),
-            "subnet_group": member.get("CacheSubnetGroupName"),
-            "security_group_ids": sorted(item["SecurityGroupId"] for item in member["SecurityGroups"])
-            if member.get("SecurityGroups")
-            else None,
-            "parameter_group": (member.get("CacheParameterGroup") or {}).get("CacheParameterGroupName"),
-            "transit_encryption": group.get("TransitEncryptionEnabled"),
-            "at_rest_encryption": group.get("AtRestEncryptionEnabled"),
-            "kms_key_id": group.get("KmsKeyId"),
-            "snapshot_retention": group.get("SnapshotRetentionLimit", 0),
-        }
-        return {name: value for name, value in found.items() if value is not None}
+        """What the group has, in terms of this module's options."""
+        return replication_group_properties(group, group.get("Member", {}))
 
     def differences(self, found: dict[str, Any]) -> dict[str, Any]:
         """The options that the group does not fulfil."""
         wanted = {name: self.params[name] for name in found if self.params.get(name) is not None}
         if "security_group_ids" in wanted:
             wanted["security_group_ids"] = sorted(wanted["security_group_ids"])
+        if "maintenance_window" in wanted:
+            wanted["maintenance_window"] = wanted["maintenance_window"].lower()
         changes = {name: value for name, value in wanted.items() if value != found[name]}
         key = changes.get("kms_key_id", "")
         if "alias/" in key or found.get("kms_key_id", "").endswith(f"/{key}"):
@@ -362,7 +353,7 @@ class ReplicationGroup:
 
     def tag_differences(self, group: Group) -> tuple[dict[str, str], list[str]]:
         """Tags to set and keys to remove."""
-        if self.params["tags"] is None:
+        if self.params["tags"] is None or group.get("Status") != "available":
             return {}, []
         return compare_aws_tags(group["Tags"], self.params["tags"], self.params["purge_tags"])
 
@@ -479,12 +470,13 @@ def ensure_present(group: ReplicationGroup) -> dict[str, Any]:
     """Create the group or bring it to what is wanted."""
     module = group.module
     current = group.get()
-    if current and current.get("Status") == "deleting":
-        if module.check_mode:
-            current = None
-        else:
-            group.wait("replication_group_deleted")
+    status = current.get("Status") if current else "absent"
+    if status not in ("available", "absent"):
+        if not module.check_mode:
+            group.wait("replication_group_deleted" if status == "deleting" else "replication_group_available")
             current = group.get()
+        elif status == "deleting":
+            current = None
     if current is None:
         return create(group)
 
@@ -499,15 +491,14 @@ def ensure_present(group: ReplicationGroup) -> dict[str, Any]:
         after["tags"] = {k: v for k, v in {**current["Tags"], **tags}.items() if k not in keys}
     result = {"changed": bool(after), "diff": {"before": before, "after": after}}
     if not module.check_mode:
-        if changes:
-            if current.get("Status") != "available":
-                group.wait("replication_group_available")
-            group.modify(changes, found)
+        # Tags first: a group that is being modified takes none.
         if tags or keys:
             group.tag(current["ARN"], tags, keys)
-        if module.params["wait"] and (changes or current.get("Status") != "available"):
+        if changes:
+            group.modify(changes, found)
+        if module.params["wait"] and changes:
             group.wait("replication_group_available")
-        if after or current.get("Status") != "available":
+        if after:
             current = group.get()
     return {**result, "replication_group": result_of(current)}
 
@@ -553,6 +544,7 @@ def main() -> None:
             "at_rest_encryption": {"type": "bool"},
             "kms_key_id": {"type": "str"},
             "auth_token": {"type": "str", "no_log": True},
+            "maintenance_window": {"type": "str"},
             "snapshot_retention": {"type": "int"},
             "final_snapshot": {"type": "str"},
             "apply_immediately": {"type": "bool", "default": True},
