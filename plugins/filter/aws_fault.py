@@ -14,11 +14,12 @@ DOCUMENTATION = r"""
 name: aws_fault
 short_description: An AWS error as one sentence with the fix
 description:
-  - Tells expired credentials, unknown keys, missing credentials, missing permissions and endpoints that don't answer
-    apart by an error's text, and returns one sentence that says what to do.
+  - Tells expired credentials, unknown keys, missing credentials, missing permissions, endpoints that don't answer,
+    throttling and quotas apart by an error's text, and returns one sentence that says what to do.
+  - A text that is no error of AWS's is returned as it is, in one line.
 author:
   - Chroma Fleet developers (@chromafleet)
-positional: connection
+positional: connection, started
 options:
   _input:
     description: The C(msg) of a failed AWS module.
@@ -28,6 +29,10 @@ options:
     description: The options of the call; C(profile) is named in the sentence.
     type: dict
     default: {}
+  started:
+    description: Whether the run may have changed something before; the sentence then doesn't say that nothing was.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -47,10 +52,15 @@ _value:
   type: str
 """
 
+# How botocore's ClientError begins.
+AWS_ERROR = "An error occurred ("
 
-def aws_fault(text: str, connection: dict[str, Any] | None = None) -> str:
+
+def aws_fault(text: str, connection: dict[str, Any] | None = None, started: bool = False) -> str:
     """The sentence for an error's text."""
-    return explain(str(text), connection) or f"AWS refused the call: {' '.join(str(text).split())}."
+    line = " ".join(str(text).split())
+    refused = f"AWS refused the call: {line}." if AWS_ERROR in line else line
+    return explain(str(text), connection, started=started) or refused
 
 
 class FilterModule:

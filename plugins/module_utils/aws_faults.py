@@ -33,13 +33,34 @@ NO_ANSWER = re.compile(
 )
 DENIED = re.compile(r"(AccessDeniedException|AccessDenied|UnauthorizedOperation|ExplicitDeny)")
 OPERATION = re.compile(r"when calling the (\w+) operation")
+# Before the quotas, because RequestLimitExceeded is none.
+THROTTLED = re.compile(
+    r"\b(Throttling(?:Exception)?|ThrottledException|RequestLimitExceeded|RequestThrottled(?:Exception)?"
+    r"|TooManyRequestsException|SlowDown|PriorRequestNotComplete)\b"
+)
+QUOTA = re.compile(
+    r"\b(\w*(?:Limits?|Quota)Exceeded(?:Exception|Fault)?|\w*QuotaForCustomerExceeded(?:Fault)?"
+    r"|TooMany(?:Buckets|LoadBalancers|TargetGroups|Targets|Rules|Listeners|Certificates)\w*"
+    r"|MaxSpotInstanceCountExceeded)\b"
+)
+CAPACITY = re.compile(r"\b(Insufficient\w*Capacity\w*)\b")
+# botocore: An error occurred (Code) when calling the Operation operation (reached max retries: 4): message
+MESSAGE = re.compile(r"when calling the \w+ operation[^:]*: (?P<message>.+?)(?:\.? *$)", re.DOTALL)
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 AGAIN = "start again; nothing was changed"
 
 
-def explain(text: str, connection: dict[str, Any] | None = None) -> str | None:
-    """One sentence for the text of an AWS error, or None where no pattern knows it."""
+def explain(text: str, connection: dict[str, Any] | None = None, *, started: bool = False) -> str | None:
+    """One sentence for the text of an AWS error, or None where no pattern knows it.
+
+    `started` says that the run may have changed something before.
+    """
+    sentence = _explain(text, connection)
+    return sentence.replace(AGAIN, "start again; what was made is found again") if sentence and started else sentence
+
+
+def _explain(text: str, connection: dict[str, Any] | None) -> str | None:
     profile = (connection or {}).get("profile")
     whose = f" of profile {profile}" if profile else ""
     if match := NO_PROFILE.search(text):
@@ -74,6 +95,29 @@ def explain(text: str, connection: dict[str, Any] | None = None) -> str | None:
         return (
             f"The AWS credentials{whose} are valid but may not {what} ({match[1]}): let their policy allow it, "
             f"or use another profile, then {AGAIN}."
+        )
+    return _limit(text)
+
+
+def _limit(text: str) -> str | None:
+    """The sentence for what the account or the region has no more of."""
+    operation, message = OPERATION.search(text), MESSAGE.search(text)
+    at = f" at {operation[1]}" if operation else ""
+    said = f": {' '.join(message['message'].split())}" if message else ""
+    if match := THROTTLED.search(text):
+        return (
+            f"AWS still throttles this account's calls after many retries ({match[1]}{at}): other work in the account "
+            f"uses up the rate that AWS allows; wait until it is done, then {AGAIN}."
+        )
+    if match := QUOTA.search(text):
+        return (
+            f"A quota of this account is used up ({match[1]}{at}{said}): ask for more in Service Quotas or remove what "
+            f"is no longer needed, then {AGAIN}."
+        )
+    if match := CAPACITY.search(text):
+        return (
+            f"AWS has no capacity of this kind left just now ({match[1]}{at}{said}): choose another instance type or "
+            f"availability zone, or wait, then {AGAIN}."
         )
     return None
 

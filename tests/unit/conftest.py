@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_runs import run_ansible
+from ansible.plugins.loader import init_plugin_loader
+from ansible_runs import ROOT, run_ansible
+
+# Lets a test import the collection's own Python as Ansible does: `ansible_collections.chromafleet.aws...`.
+init_plugin_loader([str(ROOT / ".collections")])
 
 
 @pytest.fixture
