@@ -265,6 +265,7 @@ def rotate(aws, tmp_path):
             "fleet_domain": "localhost",
             "fleet_aws_connection": aws.connection,
             "fleet_cells": [{"name": "main"}],
+            "fleet_own_variables": ["fleet_cells"],
         }
         (folder / "group_vars/all/10_own.yml").write_text(yaml.safe_dump(own))
         arguments = [part for argument in arguments for part in ("-e", argument)]
