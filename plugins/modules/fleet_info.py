@@ -26,7 +26,7 @@ options:
     description: What to read. Without it, everything.
     type: list
     elements: str
-    choices: [identity, secrets, storage]
+    choices: [fleet, identity, load_balancer, secrets, storage]
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -73,10 +73,18 @@ except ImportError:  # AnsibleAWSModule says so itself
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.chromafleet.aws.plugins.module_utils.aws_reader import Reader
-from ansible_collections.chromafleet.aws.plugins.module_utils.fleet_state import identity, secrets, storage
+from ansible_collections.chromafleet.aws.plugins.module_utils.fleet_state import (
+    fleet,
+    identity,
+    load_balancer,
+    secrets,
+    storage,
+)
 
 LAYERS = {
+    "fleet": fleet.read,
     "identity": identity.read,
+    "load_balancer": load_balancer.read,
     "secrets": secrets.read,
     "storage": storage.read,
 }
