@@ -26,7 +26,7 @@ options:
     description: What to read. Without it, everything.
     type: list
     elements: str
-    choices: [storage]
+    choices: [network, storage]
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -68,9 +68,10 @@ except ImportError:  # AnsibleAWSModule says so itself
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.chromafleet.aws.plugins.module_utils.aws_reader import Reader
-from ansible_collections.chromafleet.aws.plugins.module_utils.fleet_state import storage
+from ansible_collections.chromafleet.aws.plugins.module_utils.fleet_state import network, storage
 
 LAYERS = {
+    "network": network.read,
     "storage": storage.read,
 }
 
