@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
-import re
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -13,13 +11,10 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from localcloud import patches
+from localcloud.calls import CALL, Wsgi, recognise
+from localcloud.faults import faults
+from localcloud.journal import journal
 from localcloud.settings import API_HOST, API_PORT
-
-Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
-
-READS = re.compile(r"(Action=|\.)(Describe|List|Get|BatchGet|Head|Filter|Lookup)[A-Z]")
-#: A form-encoded call with its user data is smaller than this; a larger body is an upload.
-FORM_LIMIT = 256 * 1024
 
 
 class Quiet(MotoRequestHandler):
@@ -29,18 +24,22 @@ class Quiet(MotoRequestHandler):
         """Say nothing: followers alone make several calls a second."""
 
 
+def recognising(app: Wsgi) -> Wsgi:
+    """`app`, which finds in its environment what is called."""
+
+    def look(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        environ[CALL] = recognise(environ)
+        return app(environ, start_response)
+
+    return look
+
+
 def announcing(app: Wsgi, changed: Callable[[], None]) -> Wsgi:
     """`app`, calling `changed` after every call that may have changed something."""
 
     def announce(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        call = environ.get("HTTP_X_AMZ_TARGET", "")
-        length = int(environ.get("CONTENT_LENGTH") or 0)
-        if not call and 0 < length < FORM_LIMIT:
-            body = environ["wsgi.input"].read(length)
-            environ["wsgi.input"] = io.BytesIO(body)
-            call = body.decode("latin-1")
         answer = app(environ, start_response)
-        if ("Action=" in call or "." in call) and not READS.search(call):
+        if environ[CALL] and environ[CALL].writes:
             changed()
         return answer
 
@@ -50,7 +49,7 @@ def announcing(app: Wsgi, changed: Callable[[], None]) -> Wsgi:
 def serve(changed: Callable[[], None], host: str = API_HOST, port: int = API_PORT) -> BaseWSGIServer:
     """Start the API in a thread."""
     patches.apply_all()
-    app = announcing(DomainDispatcherApplication(create_backend_app), changed)
+    app = recognising(journal(faults(announcing(DomainDispatcherApplication(create_backend_app), changed))))
     server = make_server(host, port, app, threaded=True, request_handler=Quiet)
     threading.Thread(target=server.serve_forever, name="api", daemon=True).start()
     return server
@@ -60,9 +59,10 @@ def main() -> None:
     """Serve the API alone, without instances behind it."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--host", default=API_HOST)
-    parser.add_argument("--port", type=int, default=API_PORT)
+    parser.add_argument("--port", type=int, default=API_PORT, help="0 for a free one")
     options = parser.parse_args()
-    serve(lambda: None, options.host, options.port)
+    server = serve(lambda: None, options.host, options.port)
+    print(f"http://{options.host}:{server.server_port}", flush=True)
     threading.Event().wait()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from localcloud.settings import ACCESS_KEY, API_URL, REGION, SECRET_KEY
+from localcloud.settings import ACCESS_KEY, API_URL, OWN_AGENT, REGION, SECRET_KEY
 
 
 @cache
@@ -20,7 +20,13 @@ def client(service: str) -> Any:
         region_name=REGION,
         aws_access_key_id=ACCESS_KEY,
         aws_secret_access_key=SECRET_KEY,
-        config=Config(retries={"max_attempts": 1}, connect_timeout=5, read_timeout=20, max_pool_connections=20),
+        config=Config(
+            retries={"max_attempts": 1},
+            connect_timeout=5,
+            read_timeout=20,
+            max_pool_connections=20,
+            user_agent_extra=OWN_AGENT,
+        ),
     )
 
 

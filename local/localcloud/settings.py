@@ -27,3 +27,7 @@ def state_dir() -> Path:
     path = Path(os.environ.get("CHROMAFLEET_LOCAL_STATE", "~/.local/state/chromafleet-local")).expanduser()
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     return path
+
+
+#: How the local cloud's own clients name themselves: they follow the API all the time, and nobody asks about them.
+OWN_AGENT = "chromafleet-local"

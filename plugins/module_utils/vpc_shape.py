@@ -146,7 +146,9 @@ def match_fault(found: list[str], what: str, region: str) -> str:
     if len(found) == 1:
         return ""
     if not found:
-        return f"{VARIABLE} names the VPC {what}, but there is none in {region}: correct it, or unset it to have one made."
+        return (
+            f"{VARIABLE} names the VPC {what}, but there is none in {region}: correct it, or unset it to have one made."
+        )
     return (
         f"{VARIABLE} names the VPC {what}, but {len(found)} VPCs are like that ({', '.join(sorted(found))}): "
         f"set {VARIABLE}.id to the one that is meant."
@@ -173,8 +175,8 @@ def _dns_faults(shape: Shape) -> Iterator[str]:
     ):
         if not on:
             yield (
-                f"The VPC {shape.id} has {name} switched off, but the nodes find AWS's endpoints and the cache by name: "
-                f"set its attribute {attribute} to true."
+                f"The VPC {shape.id} has {name} switched off, but the nodes find AWS's endpoints and the cache by "
+                f"name: set its attribute {attribute} to true."
             )
 
 
@@ -194,8 +196,8 @@ def _tier_faults(shape: Shape, tier: str, given: list[str]) -> Iterator[str]:
             )
     if len(zones) not in (2, 3):
         yield (
-            f"The VPC {shape.id} has {tier} subnets in {len(zones)} availability zones ({_listed(zones) or 'none'}), but "
-            f"the fleet needs 2 or 3: tag one in each zone with chromafleet:tier: {tier}, or list them in {option}."
+            f"The VPC {shape.id} has {tier} subnets in {len(zones)} availability zones ({_listed(zones) or 'none'}), "
+            f"but the fleet needs 2 or 3: tag one in each zone with chromafleet:tier: {tier}, or list them in {option}."
         )
 
 
@@ -204,8 +206,8 @@ def _zone_faults(shape: Shape) -> Iterator[str]:
     for subnet in shape.tier("private"):
         if public and subnet.zone not in public:
             yield (
-                f"The private subnet {subnet.id} is in {subnet.zone}, where the fleet has no public subnet, so that the "
-                f"load balancer would send nothing there: add a public subnet in that zone, or leave this one out."
+                f"The private subnet {subnet.id} is in {subnet.zone}, where the fleet has no public subnet, so that "
+                "the load balancer would send nothing there: add a public subnet in that zone, or leave this one out."
             )
 
 
@@ -214,8 +216,8 @@ def _address_faults(shape: Shape, need: Need) -> Iterator[str]:
         for subnet in shape.tier(tier):
             if subnet.free < need.addresses[tier]:
                 yield (
-                    f"The {tier} subnet {subnet.id} ({subnet.cidr}) has {subnet.free} free addresses, but the fleet may "
-                    f"need {need.addresses[tier]} in it: give the fleet a larger subnet, or free addresses in this one."
+                    f"The {tier} subnet {subnet.id} ({subnet.cidr}) has {subnet.free} free addresses, but the fleet "
+                    f"may need {need.addresses[tier]} in it: name a larger subnet, or free addresses in this one."
                 )
 
 
@@ -233,8 +235,8 @@ def _private_faults(shape: Shape, need: Need) -> Iterator[str]:
     for subnet in shape.tier("private"):
         if subnet.gateway.startswith("igw-"):
             yield (
-                f"The private subnet {subnet.id} has its default route to the internet gateway {subnet.gateway}, but the "
-                "nodes have no public address: route 0.0.0.0/0 to a NAT gateway."
+                f"The private subnet {subnet.id} has its default route to the internet gateway {subnet.gateway}, but "
+                "the nodes have no public address: route 0.0.0.0/0 to a NAT gateway."
             )
         elif not subnet.gateway and missing:
             yield (
@@ -252,8 +254,8 @@ def _private_faults(shape: Shape, need: Need) -> Iterator[str]:
 def _endpoint_faults(shape: Shape, need: Need) -> Iterator[str]:
     if taken := sorted(shape.foreign_services & set(need.endpoints)):
         yield (
-            f"aws_network_interface_endpoints has {_listed(taken)}, but the VPC {shape.id} has an endpoint with private DNS "
-            "for that already: take it off the list, and let the nodes in by the endpoint's security group."
+            f"aws_network_interface_endpoints has {_listed(taken)}, but the VPC {shape.id} has an endpoint with "
+            "private DNS for that already: take it off the list, and let the nodes in by the endpoint's security group."
         )
 
 

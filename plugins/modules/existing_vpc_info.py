@@ -11,7 +11,7 @@ module: existing_vpc_info
 version_added: 0.1.0
 short_description: Tell a VPC's subnets, and what keeps a fleet from living there
 description:
-  - Finds a VPC by its id or its tags, and its public and private subnets by their ids or by the tag C(chromafleet:tier).
+  - Finds a VPC by its id or its tags, its public and private subnets by their ids or by the tag C(chromafleet:tier).
   - Says one sentence for each thing that the fleet would lack there. Only reads.
 author:
   - Chroma Fleet developers
@@ -144,7 +144,9 @@ def main() -> None:
     params = module.params
     aws = Reader(module, params["fleet"])
     given = {tier: params[f"{tier}_subnet_ids"] for tier in TIERS}
-    need = Need({tier: params[f"{tier}_addresses"] for tier in TIERS}, params["services"], params["interface_endpoints"])
+    need = Need(
+        {tier: params[f"{tier}_addresses"] for tier in TIERS}, params["services"], params["interface_endpoints"]
+    )
     result = {"vpc_id": "", **{f"{tier}_subnets": [] for tier in TIERS}}
     what = params["vpc_id"] or f"with the tags {json.dumps(params['tags'])}"
     try:

@@ -5,7 +5,6 @@ import json
 import socket
 
 import pytest
-import testinfra
 
 ADMIN = "molecule-admin-0123456789abcdef"
 READER = "molecule-reader-0123456789abcdef"
@@ -26,18 +25,6 @@ def fetch(host, path, *options):
 
 def bearer(token):
     return "--header", f"Authorization: Bearer {token}"
-
-
-@pytest.fixture
-def chroma(host):
-    """The server beside the host."""
-    name = host.backend.get_pytest_id().removeprefix("ansible://") + "-chroma"
-    machine = testinfra.get_host("local://")
-    wait = f"timeout 30 sh -c 'until curl --silent --fail http://127.0.0.1:8000{HEARTBEAT}; do sleep 0.2; done'"
-    host.check_output(wait)
-    yield lambda action: machine.check_output(f"docker {action} {name}")
-    machine.check_output(f"docker start {name}")
-    host.check_output(wait)
 
 
 def test_service_is_enabled_and_running(host):

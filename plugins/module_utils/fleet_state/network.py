@@ -42,9 +42,11 @@ def read(aws: Reader) -> dict[str, Found]:
     """Every kind of the layer."""
     vpcs = aws.pages("ec2", "describe_vpcs", "Vpcs", Filters=aws.filters)
     subnets = aws.pages("ec2", "describe_subnets", "Subnets", Filters=aws.filters)
-    # Beside the subnets' VPC, in case that it lost its tag.
-    own = [{"Name": "vpc-id", "Values": sorted({one["VpcId"] for one in (*vpcs, *subnets)})}]
-    tables = aws.pages("ec2", "describe_route_tables", "RouteTables", Filters=own) if vpcs or subnets else []
+    # A VPC that lost its tag is still that of its subnets.
+    if untagged := {one["VpcId"] for one in subnets} - {one["VpcId"] for one in vpcs}:
+        vpcs += aws.pages("ec2", "describe_vpcs", "Vpcs", VpcIds=sorted(untagged))
+    own = [{"Name": "vpc-id", "Values": [one["VpcId"] for one in vpcs]}]
+    tables = aws.pages("ec2", "describe_route_tables", "RouteTables", Filters=own) if vpcs else []
     zones = {subnet["SubnetId"]: subnet["AvailabilityZone"] for subnet in subnets}
     gateways = aws.pages("ec2", "describe_nat_gateways", "NatGateways", Filter=aws.filters)
     gateways = [gateway for gateway in gateways if gateway["State"] not in GONE]
