@@ -97,7 +97,19 @@ options:
     description:
       - Password of the clients, 16 to 128 printable characters without C(/), C(") and C(@).
       - Needs O(transit_encryption=true).
-      - Used for a new group only, since AWS tells no token to compare with.
+      - Used for a new group only, since AWS tells no token to compare with, unless O(auth_token_update) is given.
+    type: str
+  auth_token_update:
+    description:
+      - Give an existing group O(auth_token). V(rotate) lets the token that it had work beside it, V(set) ends that.
+      - AWS takes V(set) only after V(rotate), with the token of that time.
+    type: str
+    choices: [rotate, set]
+  auth_token_since:
+    description:
+      - When this O(auth_token_update) was decided on, in UTC, as C(2026-01-31T12:00:00Z).
+      - Nothing is done for a group whose token AWS has changed since then, so that an interrupted rotation can be run
+        again. Without it every run changes the group.
     type: str
   snapshot_retention:
     description: Days that automatic snapshots are kept; V(0) makes none.
@@ -153,6 +165,13 @@ EXAMPLES = r"""
     automatic_failover: true
     multi_az: true
 
+- name: Let a new password work beside the old one
+  chromafleet.aws.elasticache_replication_group:
+    name: production-main
+    auth_token: "{{ cache_auth_token_next }}"
+    auth_token_update: rotate
+    auth_token_since: "2026-01-31T12:00:00Z"
+
 - name: Delete the cache
   chromafleet.aws.elasticache_replication_group:
     name: production-main
@@ -204,6 +223,7 @@ replication_group:
 
 import contextlib
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 with contextlib.suppress(ImportError):  # Reported by AnsibleAWSModule
@@ -254,6 +274,8 @@ MODIFY_ARGUMENTS = {
     "snapshot_retention": "SnapshotRetentionLimit",
 }
 KEEP_OR_DELETE = "Keep the old value, or delete the group first."
+# How auth_token_since is written.
+TIME = "%Y-%m-%dT%H:%M:%SZ"
 FIXED = ("port", "subnet_group", "transit_encryption", "at_rest_encryption", "kms_key_id")
 
 
@@ -402,6 +424,24 @@ class ReplicationGroup:
                 self.wait("replication_group_available")
             self.set_replicas(self.client.decrease_replica_count, count)
 
+    def auth_token_is_due(self, group: Group) -> bool:
+        """Whether the update of the token is wanted and AWS has not made it yet."""
+        if not self.params["auth_token_update"]:
+            return False
+        since, changed = self.params["auth_token_since"], group.get("AuthTokenLastModifiedDate")
+        return not since or changed is None or changed < datetime.strptime(since, TIME).replace(tzinfo=UTC)
+
+    def update_auth_token(self) -> None:
+        """Give the group its token; AWS takes that beside no other change."""
+        self.wait("replication_group_available")
+        self.client.modify_replication_group(
+            aws_retry=True,
+            ReplicationGroupId=self.name,
+            ApplyImmediately=True,
+            AuthToken=self.params["auth_token"],
+            AuthTokenUpdateStrategy=self.params["auth_token_update"].upper(),
+        )
+
     def set_replicas(self, call: Any, count: int) -> None:
         """Change the number of nodes and wait, since a group that is being modified takes no other change."""
         call(
@@ -492,20 +532,25 @@ def ensure_present(group: ReplicationGroup) -> dict[str, Any]:
     changes = group.differences(found)
     group.refuse_impossible(changes, found)
     tags, keys = group.tag_differences(current)
+    token = group.auth_token_is_due(current)
     before = {name: found[name] for name in changes}
     after = dict(changes)
     if tags or keys:
         before["tags"] = current["Tags"]
         after["tags"] = {k: v for k, v in {**current["Tags"], **tags}.items() if k not in keys}
+    if token:
+        after["auth_token_update"] = module.params["auth_token_update"]
     result = {"changed": bool(after), "diff": {"before": before, "after": after}}
     if not module.check_mode:
         if changes:
             if current.get("Status") != "available":
                 group.wait("replication_group_available")
             group.modify(changes, found)
+        if token:
+            group.update_auth_token()
         if tags or keys:
             group.tag(current["ARN"], tags, keys)
-        if module.params["wait"] and (changes or current.get("Status") != "available"):
+        if module.params["wait"] and (changes or token or current.get("Status") != "available"):
             group.wait("replication_group_available")
         if after or current.get("Status") != "available":
             current = group.get()
@@ -553,6 +598,8 @@ def main() -> None:
             "at_rest_encryption": {"type": "bool"},
             "kms_key_id": {"type": "str"},
             "auth_token": {"type": "str", "no_log": True},
+            "auth_token_update": {"type": "str", "choices": ["rotate", "set"], "no_log": False},
+            "auth_token_since": {"type": "str", "no_log": False},
             "snapshot_retention": {"type": "int"},
             "final_snapshot": {"type": "str"},
             "apply_immediately": {"type": "bool", "default": True},
@@ -561,6 +608,7 @@ def main() -> None:
             "tags": {"type": "dict", "aliases": ["resource_tags"]},
             "purge_tags": {"type": "bool", "default": True},
         },
+        required_by={"auth_token_update": ["auth_token"], "auth_token_since": ["auth_token_update"]},
         supports_check_mode=True,
     )
     name = module.params["name"]
@@ -569,6 +617,9 @@ def main() -> None:
             msg=f"name {name!r} has {len(name)} characters; a replication group takes at most 40 lower-case letters, "
             "digits and single hyphens, starting with a letter."
         )
+    since = module.params["auth_token_since"]
+    if since and not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", since):
+        module.fail_json(msg=f"auth_token_since is {since!r}, but must be a time in UTC such as 2026-01-31T12:00:00Z.")
     group = ReplicationGroup(module)
     try:
         result = ensure_absent(group) if module.params["state"] == "absent" else ensure_present(group)
