@@ -186,7 +186,7 @@ def secrets(search: Search) -> Iterator[Resource]:
     for row in search.aws.pages("secretsmanager", "list_secrets", "SecretList", IncludePlannedDeletion=True):
         if search.owns(row["Name"], row["ARN"], lambda row=row: tag_dict(row.get("Tags"))):
             deleted = row.get("DeletedDate")
-            kept = f"in its recovery window, deleted {deleted:%Y-%m-%d}" if deleted else ""
+            kept = f"in its recovery window, deletion date {deleted:%Y-%m-%d}" if deleted else ""
             yield Resource("secretsmanager:secret", row["Name"], row["ARN"], kept=kept)
 
 
