@@ -41,4 +41,4 @@ def _pending_confirmation(client: Client) -> bool:
     sns.subscribe(TopicArn=topic, Protocol="email", Endpoint="probe@example.com")
     sns.subscribe(TopicArn=topic, Protocol="sms", Endpoint="+4930123456")
     found = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
-    return ["PendingConfirmation" == one["SubscriptionArn"] for one in found] == [True, False]
+    return [one["SubscriptionArn"] == "PendingConfirmation" for one in found] == [True, False]
