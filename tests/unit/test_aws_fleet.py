@@ -174,6 +174,75 @@ def test_bad_input_is_one_sentence(verdicts, case):
     assert FAULTS[case][1] in verdicts[case]
 
 
+# --- How many readers there shall be ---------------------------------------------------------------------------------
+
+SCALED = {"aws_fleet_readers_min": 2, "aws_fleet_readers_max": 6, "aws_fleet_readers_desired": 3}
+BALANCER = "arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/app/demo/1"
+
+
+def with_readers(least, most, desired):
+    groups = {"demo-main-reader": {"min": least, "max": most, "desired": desired}}
+    return {**SCALED, "aws_fleet_found": {**NOTHING, "groups": groups}}
+
+
+# Values -> the policies, the least, the most and the desired number.
+NUMBERS = {
+    "none": ({}, [[], 0, 0, 0]),
+    "a fixed number": ({"aws_fleet_readers_min": 2, "aws_fleet_readers_max": 2}, [[], 2, 2, 2]),
+    "none at first, which no metric can change": ({"aws_fleet_readers_max": 2}, [[], 0, 2, 0]),
+    "scaled": (
+        {**SCALED, "aws_fleet_load_balancer_arn": BALANCER},
+        [["cpu", "requests", "memory"], 2, 6, 3],
+    ),
+    "no load balancer to count by": (SCALED, [["cpu", "memory"], 2, 6, 3]),
+    "switched off": (
+        {**SCALED, "aws_fleet_reader_cpu_target": 0, "aws_fleet_reader_memory_target": 0},
+        [[], 2, 6, 3],
+    ),
+    "what the policies made stays": (with_readers(2, 6, 5), [["cpu", "memory"], 2, 6, 5]),
+    "but not above the most": (with_readers(2, 9, 9), [["cpu", "memory"], 2, 6, 6]),
+    "nor below the least": (with_readers(0, 6, 0), [["cpu", "memory"], 2, 6, 2]),
+    "without policies a run sets the number": (
+        {**with_readers(2, 6, 5), "aws_fleet_reader_cpu_target": 0, "aws_fleet_reader_memory_target": 0},
+        [[], 2, 6, 3],
+    ),
+    "what the schedule made stays": (
+        {**with_readers(1, 3, 2), "aws_fleet_reader_schedule": [ACTION]},
+        [["cpu", "memory"], 1, 3, 2],
+    ),
+    "what nobody scheduled doesn't": (
+        {**with_readers(1, 4, 2), "aws_fleet_reader_schedule": [ACTION]},
+        [["cpu", "memory"], 2, 6, 2],
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def numbers(tmp_path_factory):
+    """What the role makes of each case of NUMBERS; all in one run."""
+    folder = tmp_path_factory.mktemp("numbers")
+    sizes = "__aws_fleet_reader_min, __aws_fleet_reader_max, __aws_fleet_reader_desired"
+    content = f"{{{{ [__aws_fleet_policies | map(attribute='policy') | list, {sizes}] | to_json }}}}"
+    tasks = [
+        {
+            "ansible.builtin.copy": {"dest": str(folder / str(number)), "mode": "0600", "content": content},
+            "vars": CELL | values,
+        }
+        for number, (values, _) in enumerate(NUMBERS.values())
+    ]
+    files = [str(ROLE / "defaults/main.yml"), str(ROLE / "vars/main.yml")]
+    play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "vars_files": files, "tasks": tasks}
+    (folder / "play.yml").write_text(yaml.safe_dump([play]))
+    done = run_ansible(folder / "play.yml", inventory="localhost,")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {case: json.loads((folder / str(number)).read_text()) for number, case in enumerate(NUMBERS)}
+
+
+@pytest.mark.parametrize("case", NUMBERS)
+def test_the_number_of_readers(numbers, case):
+    assert numbers[case] == NUMBERS[case][1]
+
+
 # --- A cell's life ---------------------------------------------------------------------------------------------------
 
 PLAY = """
