@@ -47,8 +47,7 @@ _value:
   type: str
 """
 
-X86, ARM = instance_types.X86, instance_types.ARM
-IMAGES = {"amd64": X86, "x86_64": X86, "arm64": ARM, "aarch64": ARM}
+WORDS = {instance_types.X86: ("amd64", "x86_64"), instance_types.ARM: ("arm64", "aarch64")}
 
 
 def instance_type_fault(instance_type: str, image: str = "") -> str:
@@ -61,7 +60,7 @@ def instance_type_fault(instance_type: str, image: str = "") -> str:
             "(For a type younger than the installed botocore run `pip install --upgrade botocore`.)"
         )
     theirs = instance_types.architecture(instance_type)
-    ours = next((processor for word, processor in IMAGES.items() if word in image), theirs)
+    ours = next((processor for processor, words in WORDS.items() if any(word in image for word in words)), theirs)
     if theirs != ours:
         return (
             f"whose processor is {theirs}, but the image {image} is for {ours}: "
