@@ -15,8 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "local"), str(ROOT / "tests"), str(ROOT / "tests/provision")]
 
-from bench import prepared  # noqa: E402 (found by the line above)
-from lifecycle import Run  # noqa: E402
+from lifecycle import Environment, Run, start_registry  # noqa: E402 (found by the line above)
+from local_api import local_api  # noqa: E402
 
 TASK = re.compile(r"^(?:chromafleet\.aws\.)?(\S.*?) -+ ([\d.]+)s$", re.MULTILINE)
 
@@ -49,7 +49,8 @@ def report(name: str, runs: dict[str, Run]) -> str:
 def main() -> None:
     """Run an environment twice, and a plan."""
     name = sys.argv[1] if len(sys.argv) > 1 else "production"
-    with tempfile.TemporaryDirectory() as folder, prepared(name, Path(folder)) as environment:
+    with tempfile.TemporaryDirectory() as folder, local_api() as api:
+        environment = Environment(name, api, start_registry(), Path(folder))
         steps = {"first run": "provision", "second run": "provision", "plan": "plan"}
         runs = {what: environment.run(playbook) for what, playbook in steps.items()}
     for what, run in runs.items():
