@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from ansible import context
 from ansible.plugins.inventory.auto import InventoryModule as AutoInventory
 from ansible_collections.chromafleet.aws.plugins.module_utils.aws_faults import explain, unknown_region
 
@@ -14,6 +16,8 @@ except ImportError:  # no botocore; amazon.aws says so itself
     known_regions = None
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ansible.inventory.data import InventoryData
     from ansible.parsing.dataloader import DataLoader
 
@@ -27,6 +31,8 @@ description:
     them about the wrong plugin. This one prints one sentence, with the fix, and ends the run there; an inventory that
     can't be read never leads to an empty fleet on which a run then does nothing, or too much.
   - The check of the playbook C(preflight) can't do this, because every inventory is read before any play.
+  - For a command that runs the playbook C(cost) and nothing else, AWS isn't asked and the inventory has no host, so
+    that an estimate needs no credentials.
 author:
   - Chroma Fleet developers (@chromafleet)
 requirements:
@@ -48,6 +54,13 @@ regions: [eu-central-1]
 
 PLACEHOLDER = "CHANGE-ME"
 SUFFIXES = (".aws_ec2.yml", ".aws_ec2.yaml")
+HOSTLESS_FILE = "cost.yml"
+HOSTLESS_NAME = "chromafleet.aws.cost"
+
+
+def needs_no_host(playbooks: Sequence[str]) -> bool:
+    """Whether these playbooks, as the command names them, only look at the inventory's variables."""
+    return bool(playbooks) and all(name == HOSTLESS_NAME or Path(name).name == HOSTLESS_FILE for name in playbooks)
 
 
 class InventoryModule(AutoInventory):
@@ -61,6 +74,8 @@ class InventoryModule(AutoInventory):
 
     def parse(self, inventory: InventoryData, loader: DataLoader, path: str, cache: bool = True) -> None:
         """Read the file with its plugin."""
+        if needs_no_host(context.CLIARGS.get("args") or ()):
+            return
         config = loader.load_from_file(path, cache="none")
         config = config if isinstance(config, dict) else {}
         self._check_placeholders(config, path)

@@ -25,9 +25,12 @@ patiently = AWSRetry.jittered_backoff(retries=8, delay=1, max_delay=30)
 
 
 def tag_dict(tags: Iterable[dict[str, str]] | None) -> dict[str, str]:
-    """AWS's list of tags as a dictionary, whichever spelling of key and value the service has."""
+    """AWS's list of tags as a dictionary, whichever spelling of key and value the service has.
+
+    Without those that AWS itself sets (`aws:...`): nobody can change them.
+    """
     lowered = ({key.lower(): value for key, value in tag.items()} for tag in tags or [])
-    return {tag["key"]: tag.get("value", "") for tag in lowered}
+    return {tag["key"]: tag.get("value", "") for tag in lowered if not tag["key"].startswith("aws:")}
 
 
 class Reader:

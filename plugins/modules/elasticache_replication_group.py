@@ -97,7 +97,22 @@ options:
     description:
       - Password of the clients, 16 to 128 printable characters without C(/), C(") and C(@).
       - Needs O(transit_encryption=true).
-      - Used for a new group only, since AWS tells no token to compare with.
+      - Used for a new group only, since AWS tells no token to compare with, unless O(auth_token_update) is given.
+    type: str
+  auth_token_update:
+    description:
+      - Give an existing group O(auth_token). V(rotate) lets the token that it had work beside it, V(set) ends that.
+      - AWS takes V(set) only after V(rotate), with the token of that time.
+    type: str
+    choices: [rotate, set]
+  auth_token_since:
+    description:
+      - When this O(auth_token_update) was decided on, in UTC, as C(2026-01-31T12:00:00Z).
+      - Nothing is done for a group whose token AWS has changed since then, so that an interrupted rotation can be run
+        again. Without it every run changes the group.
+    type: str
+  maintenance_window:
+    description: The hour of the week in which AWS may patch, in UTC, as V(sun:05:00-sun:06:00).
     type: str
   snapshot_retention:
     description: Days that automatic snapshots are kept; V(0) makes none.
@@ -110,7 +125,10 @@ options:
     type: bool
     default: true
   wait:
-    description: Whether to wait until the group is available, or gone.
+    description:
+      - Whether to wait until the group is available, or gone.
+      - A group that is being made, modified or deleted by something else is waited for in any case, since AWS takes no
+        change of it.
     type: bool
     default: true
   wait_timeout:
@@ -152,6 +170,13 @@ EXAMPLES = r"""
     num_cache_clusters: 2
     automatic_failover: true
     multi_az: true
+
+- name: Let a new password work beside the old one
+  chromafleet.aws.elasticache_replication_group:
+    name: production-main
+    auth_token: "{{ cache_auth_token_next }}"
+    auth_token_update: rotate
+    auth_token_since: "2026-01-31T12:00:00Z"
 
 - name: Delete the cache
   chromafleet.aws.elasticache_replication_group:
@@ -204,6 +229,7 @@ replication_group:
 
 import contextlib
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 with contextlib.suppress(ImportError):  # Reported by AnsibleAWSModule
@@ -218,6 +244,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
     boto3_tag_list_to_ansible_dict,
     compare_aws_tags,
 )
+from ansible_collections.chromafleet.aws.plugins.module_utils.elasticache import replication_group_properties
 
 Group = dict[str, Any]
 
@@ -239,6 +266,7 @@ CREATE_ARGUMENTS = {
     "at_rest_encryption": "AtRestEncryptionEnabled",
     "kms_key_id": "KmsKeyId",
     "auth_token": "AuthToken",
+    "maintenance_window": "PreferredMaintenanceWindow",
     "snapshot_retention": "SnapshotRetentionLimit",
 }
 # Option -> what ModifyReplicationGroup calls it.
@@ -251,9 +279,12 @@ MODIFY_ARGUMENTS = {
     "multi_az": "MultiAZEnabled",
     "security_group_ids": "SecurityGroupIds",
     "parameter_group": "CacheParameterGroupName",
+    "maintenance_window": "PreferredMaintenanceWindow",
     "snapshot_retention": "SnapshotRetentionLimit",
 }
 KEEP_OR_DELETE = "Keep the old value, or delete the group first."
+# How auth_token_since is written.
+TIME = "%Y-%m-%dT%H:%M:%SZ"
 FIXED = ("port", "subnet_group", "transit_encryption", "at_rest_encryption", "kms_key_id")
 
 
@@ -278,7 +309,8 @@ class ReplicationGroup:
         except is_boto3_error_code("ReplicationGroupNotFoundFault"):
             return None
         group = groups["ReplicationGroups"][0]
-        group["Tags"] = self.get_tags(group["ARN"]) if group.get("Status") != "deleting" else {}
+        # AWS tells the tags of an available group only.
+        group["Tags"] = self.get_tags(group["ARN"]) if group.get("Status") == "available" else {}
         group["Member"] = self.get_member(group)
         return group
 
@@ -300,35 +332,16 @@ class ReplicationGroup:
 
     @staticmethod
     def properties(group: Group) -> dict[str, Any]:
-        """What the group has, in terms of this module's options; a property that the API does not tell is missing."""
-        member = group.get("Member", {})
-        endpoint = next((node.get("PrimaryEndpoint") or {} for node in group.get("NodeGroups") or []), {})
-        found = {
-            "description": group.get("Description"),
-            "engine": group.get("Engine") or member.get("Engine"),
-            "engine_version": member.get("EngineVersion"),
-            "node_type": group.get("CacheNodeType"),
-            "num_cache_clusters": len(group["MemberClusters"]) if group.get("MemberClusters") else None,
-            "automatic_failover": group.get("AutomaticFailover", "disabled") in ("enabled", "enabling"),
-            "multi_az": group.get("MultiAZ", "disabled") == "enabled",
-            "port": endpoint.get("Port"),
-            "subnet_group": member.get("CacheSubnetGroupName"),
-            "security_group_ids": sorted(item["SecurityGroupId"] for item in member["SecurityGroups"])
-            if member.get("SecurityGroups")
-            else None,
-            "parameter_group": (member.get("CacheParameterGroup") or {}).get("CacheParameterGroupName"),
-            "transit_encryption": group.get("TransitEncryptionEnabled"),
-            "at_rest_encryption": group.get("AtRestEncryptionEnabled"),
-            "kms_key_id": group.get("KmsKeyId"),
-            "snapshot_retention": group.get("SnapshotRetentionLimit", 0),
-        }
-        return {name: value for name, value in found.items() if value is not None}
+        """What the group has, in terms of this module's options."""
+        return replication_group_properties(group, group.get("Member", {}))
 
     def differences(self, found: dict[str, Any]) -> dict[str, Any]:
         """The options that the group does not fulfil."""
         wanted = {name: self.params[name] for name in found if self.params.get(name) is not None}
         if "security_group_ids" in wanted:
             wanted["security_group_ids"] = sorted(wanted["security_group_ids"])
+        if "maintenance_window" in wanted:
+            wanted["maintenance_window"] = wanted["maintenance_window"].lower()
         changes = {name: value for name, value in wanted.items() if value != found[name]}
         key = changes.get("kms_key_id", "")
         if "alias/" in key or found.get("kms_key_id", "").endswith(f"/{key}"):
@@ -362,7 +375,7 @@ class ReplicationGroup:
 
     def tag_differences(self, group: Group) -> tuple[dict[str, str], list[str]]:
         """Tags to set and keys to remove."""
-        if self.params["tags"] is None:
+        if self.params["tags"] is None or group.get("Status") != "available":
             return {}, []
         return compare_aws_tags(group["Tags"], self.params["tags"], self.params["purge_tags"])
 
@@ -401,6 +414,24 @@ class ReplicationGroup:
             if changes:
                 self.wait("replication_group_available")
             self.set_replicas(self.client.decrease_replica_count, count)
+
+    def auth_token_is_due(self, group: Group) -> bool:
+        """Whether the update of the token is wanted and AWS has not made it yet."""
+        if not self.params["auth_token_update"]:
+            return False
+        since, changed = self.params["auth_token_since"], group.get("AuthTokenLastModifiedDate")
+        return not since or changed is None or changed < datetime.strptime(since, TIME).replace(tzinfo=UTC)
+
+    def update_auth_token(self) -> None:
+        """Give the group its token; AWS takes that beside no other change."""
+        self.wait("replication_group_available")
+        self.client.modify_replication_group(
+            aws_retry=True,
+            ReplicationGroupId=self.name,
+            ApplyImmediately=True,
+            AuthToken=self.params["auth_token"],
+            AuthTokenUpdateStrategy=self.params["auth_token_update"].upper(),
+        )
 
     def set_replicas(self, call: Any, count: int) -> None:
         """Change the number of nodes and wait, since a group that is being modified takes no other change."""
@@ -479,12 +510,13 @@ def ensure_present(group: ReplicationGroup) -> dict[str, Any]:
     """Create the group or bring it to what is wanted."""
     module = group.module
     current = group.get()
-    if current and current.get("Status") == "deleting":
-        if module.check_mode:
-            current = None
-        else:
-            group.wait("replication_group_deleted")
+    status = current.get("Status") if current else "absent"
+    if status not in ("available", "absent"):
+        if not module.check_mode:
+            group.wait("replication_group_deleted" if status == "deleting" else "replication_group_available")
             current = group.get()
+        elif status == "deleting":
+            current = None
     if current is None:
         return create(group)
 
@@ -492,22 +524,26 @@ def ensure_present(group: ReplicationGroup) -> dict[str, Any]:
     changes = group.differences(found)
     group.refuse_impossible(changes, found)
     tags, keys = group.tag_differences(current)
+    token = group.auth_token_is_due(current)
     before = {name: found[name] for name in changes}
     after = dict(changes)
     if tags or keys:
         before["tags"] = current["Tags"]
         after["tags"] = {k: v for k, v in {**current["Tags"], **tags}.items() if k not in keys}
+    if token:
+        after["auth_token_update"] = module.params["auth_token_update"]
     result = {"changed": bool(after), "diff": {"before": before, "after": after}}
     if not module.check_mode:
-        if changes:
-            if current.get("Status") != "available":
-                group.wait("replication_group_available")
-            group.modify(changes, found)
+        # Tags first: a group that is being modified takes none.
         if tags or keys:
             group.tag(current["ARN"], tags, keys)
-        if module.params["wait"] and (changes or current.get("Status") != "available"):
+        if changes:
+            group.modify(changes, found)
+        if token:
+            group.update_auth_token()
+        if module.params["wait"] and (changes or token):
             group.wait("replication_group_available")
-        if after or current.get("Status") != "available":
+        if after:
             current = group.get()
     return {**result, "replication_group": result_of(current)}
 
@@ -553,6 +589,9 @@ def main() -> None:
             "at_rest_encryption": {"type": "bool"},
             "kms_key_id": {"type": "str"},
             "auth_token": {"type": "str", "no_log": True},
+            "auth_token_update": {"type": "str", "choices": ["rotate", "set"], "no_log": False},
+            "auth_token_since": {"type": "str", "no_log": False},
+            "maintenance_window": {"type": "str"},
             "snapshot_retention": {"type": "int"},
             "final_snapshot": {"type": "str"},
             "apply_immediately": {"type": "bool", "default": True},
@@ -561,6 +600,7 @@ def main() -> None:
             "tags": {"type": "dict", "aliases": ["resource_tags"]},
             "purge_tags": {"type": "bool", "default": True},
         },
+        required_by={"auth_token_update": ["auth_token"], "auth_token_since": ["auth_token_update"]},
         supports_check_mode=True,
     )
     name = module.params["name"]
@@ -569,6 +609,9 @@ def main() -> None:
             msg=f"name {name!r} has {len(name)} characters; a replication group takes at most 40 lower-case letters, "
             "digits and single hyphens, starting with a letter."
         )
+    since = module.params["auth_token_since"]
+    if since and not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", since):
+        module.fail_json(msg=f"auth_token_since is {since!r}, but must be a time in UTC such as 2026-01-31T12:00:00Z.")
     group = ReplicationGroup(module)
     try:
         result = ensure_absent(group) if module.params["state"] == "absent" else ensure_present(group)

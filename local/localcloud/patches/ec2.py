@@ -7,7 +7,7 @@ import contextlib
 from typing import Any
 
 from moto.core.responses import ActionResult
-from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.exceptions import EC2ClientError, InvalidLaunchTemplateVersionNotFound
 from moto.ec2.models import elastic_block_store, instances, launch_templates, tags
 from moto.ec2.responses import launch_templates as responses
 from moto.ec2.utils import parse_user_data
@@ -101,6 +101,69 @@ def _launch_template_version_user_data(client: Client) -> bool:
     )
     client("ec2").modify_launch_template(LaunchTemplateId=template, DefaultVersion="2")
     return len(_probe.group(client, 1, template=template)) == 1
+
+
+@restores("DeleteLaunchTemplateVersions exists, and the other versions keep their numbers")
+def delete_launch_template_versions() -> None:
+    template = launch_templates.LaunchTemplate
+    stock = template.create_version
+
+    def create_version(self: Any, data: dict[str, Any], description: str) -> Any:
+        number = self.versions[-1].number + 1 if self.versions else 1
+        version = stock(self, data, description)
+        version.number = number
+        return version
+
+    def get_version(self: Any, num: Any) -> Any:
+        words = {"$latest": self.versions[-1].number, "$default": self.default_version_number}
+        number = words.get(str(num).lower(), num)
+        for version in self.versions:
+            if str(version.number) == str(number):
+                return version
+        raise InvalidLaunchTemplateVersionNotFound(template_id=self.id, version=num)
+
+    def delete(self: Any) -> ActionResult:
+        found = self.ec2_backend.get_launch_template(self._get_param("LaunchTemplateId"))
+        leaving = [found.get_version(number) for number in self._get_param("Versions")]
+        found.versions = [version for version in found.versions if version not in leaving]
+        gone = [
+            {"LaunchTemplateId": found.id, "LaunchTemplateName": found.name, "VersionNumber": version.number}
+            for version in leaving
+        ]
+        return ActionResult(
+            {"SuccessfullyDeletedLaunchTemplateVersions": gone, "UnsuccessfullyDeletedLaunchTemplateVersions": []}
+        )
+
+    template.create_version = create_version
+    template.get_version = get_version
+    template.default_version = lambda self: self.get_version("$Default")
+    responses.LaunchTemplates.delete_launch_template_versions = delete
+
+
+@delete_launch_template_versions.shown_by
+def _delete_launch_template_versions(client: Client) -> bool:
+    ec2, template = client("ec2"), _probe.launch_template(client)
+    for size in ("t3.small", "t3.large"):
+        ec2.create_launch_template_version(LaunchTemplateId=template, LaunchTemplateData={"InstanceType": size})
+    ec2.delete_launch_template_versions(LaunchTemplateId=template, Versions=["2"])
+    ec2.modify_launch_template(LaunchTemplateId=template, DefaultVersion="3")
+    versions = ec2.describe_launch_template_versions(LaunchTemplateId=template, Versions=["$Default"])
+    left = ec2.describe_launch_template_versions(LaunchTemplateId=template)["LaunchTemplateVersions"]
+    (default,) = versions["LaunchTemplateVersions"]
+    return default["LaunchTemplateData"]["InstanceType"] == "t3.large" and [v["VersionNumber"] for v in left] == [1, 3]
+
+
+@restores("A launch template's tags can be changed")
+def launch_template_tags_change() -> None:
+    launch_templates.LaunchTemplate.tags = property(lambda self: self.get_tags(), lambda self, _tags: None)
+
+
+@launch_template_tags_change.shown_by
+def _launch_template_tags_change(client: Client) -> bool:
+    template = _probe.launch_template(client)
+    client("ec2").create_tags(Resources=[template], Tags=[{"Key": "k", "Value": "v"}])
+    (found,) = client("ec2").describe_launch_templates(LaunchTemplateIds=[template])["LaunchTemplates"]
+    return found["Tags"] == [{"Key": "k", "Value": "v"}]
 
 
 @restores("An instance gets its launch template's instance profile and metadata options")

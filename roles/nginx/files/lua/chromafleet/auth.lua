@@ -58,19 +58,24 @@ local function refuse(message)
     return ngx.exit(ngx.HTTP_UNAUTHORIZED)
 end
 
--- Access phase: lets a request with a known token pass, and notes whose it is.
-function _M.check()
-    local header = ngx.var.http_authorization
-    if not header then
-        return refuse("No token was sent; send the header Authorization: Bearer <token>.")
-    end
-    local secret = header:match("^[Bb][Ee][Aa][Rr][Ee][Rr] +(%S+)$")
+-- Rewrite phase: notes whose token it is, which the rate limits between the two phases ask for.
+function _M.recognise()
+    local secret = (ngx.var.http_authorization or ""):match("^[Bb][Ee][Aa][Rr][Ee][Rr] +(%S+)$")
     local token = secret and _M.find(secret)
-    if not token then
+    if token then
+        ngx.var.token_name = token.name
+        ngx.ctx.token = token
+    end
+end
+
+-- Access phase: lets a request with a known token pass.
+function _M.check()
+    if ngx.ctx.token then
+        return
+    elseif ngx.var.http_authorization then
         return refuse("The token is not known here.")
     end
-    ngx.var.token_name = token.name
-    ngx.ctx.token = token
+    return refuse("No token was sent; send the header Authorization: Bearer <token>.")
 end
 
 return _M

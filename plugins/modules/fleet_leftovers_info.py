@@ -1,0 +1,123 @@
+#!/usr/bin/python
+# Copyright (c) Chroma Fleet developers
+# Apache License 2.0 (see LICENSE or https://www.apache.org/licenses/LICENSE-2.0)
+
+"""Tell what AWS still lists of a fleet."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: fleet_leftovers_info
+version_added: 0.1.0
+short_description: Tell what AWS still lists of a fleet
+description:
+  - Asks the tagging API and every service that a fleet uses for what carries the tag C(chromafleet:fleet) with the
+    fleet's name, or has a name that only a resource of this fleet has.
+  - Tells what is left apart from what is kept on purpose, namely snapshots, secrets in their recovery window and keys
+    whose deletion is scheduled.
+  - What AWS goes on listing although it is gone, such as a terminated instance, is not left.
+  - Is independent of M(chromafleet.aws.fleet_info), so that it also finds what that one doesn't look for. Only reads.
+author:
+  - Chroma Fleet developers
+options:
+  fleet:
+    description: The fleet's name, the value of the tag C(chromafleet:fleet).
+    type: str
+    required: true
+  endpoints:
+    description: The host names of the endpoints, whose DNS records can carry no tag.
+    type: list
+    elements: str
+    default: []
+  keep:
+    description: Kinds that are kept on purpose, such as C(ec2:volume), as RV(left[].kind) names them.
+    type: list
+    elements: str
+    default: []
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+attributes:
+  check_mode:
+    description: Can run in check_mode and return changed status prediction without modifying the target.
+    support: full
+  diff_mode:
+    description: Will return details on what has changed when in diff mode.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: See that nothing is left
+  chromafleet.aws.fleet_leftovers_info:
+    fleet: staging
+    endpoints: [chroma.example.com, read.chroma.example.com]
+  register: leftovers
+  failed_when: leftovers.left | length > 0
+"""
+
+RETURN = r"""
+left:
+  description: What exists.
+  returned: always
+  type: list
+  elements: dict
+  contains: &resource
+    kind:
+      description: Service and type, as ARNs name them.
+      type: str
+      sample: ec2:instance
+    name:
+      description: The name, or the id of what has none.
+      type: str
+      sample: i-0123456789abcdef0
+    arn:
+      description: The ARN; of a DNS record that of its zone.
+      type: str
+      sample: arn:aws:ec2:eu-central-1:123456789012:instance/i-0123456789abcdef0
+kept:
+  description: What exists and is kept on purpose.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    <<: *resource
+    why:
+      description: Why it is kept.
+      type: str
+      sample: in its recovery window, deletion date 2025-06-01
+"""
+
+try:
+    from botocore.exceptions import BotoCoreError, ClientError
+except ImportError:  # AnsibleAWSModule says so itself
+    BotoCoreError = ClientError = Exception
+
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible_collections.chromafleet.aws.plugins.module_utils.aws_reader import Reader
+from ansible_collections.chromafleet.aws.plugins.module_utils.fleet_leftovers import leftovers
+
+
+def main() -> None:
+    """Ask and tell."""
+    module = AnsibleAWSModule(
+        argument_spec={
+            "fleet": {"type": "str", "required": True},
+            "endpoints": {"type": "list", "elements": "str", "default": []},
+            "keep": {"type": "list", "elements": "str", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    fleet = module.params["fleet"]
+    try:
+        found = leftovers(Reader(module, fleet), module.params["endpoints"], set(module.params["keep"]))
+    except (BotoCoreError, ClientError) as error:
+        module.fail_json_aws(error, msg=f"Can't look for what is left of the fleet {fleet}")
+    listed = [resource for resource in found if not resource.gone]
+    left = [{"kind": one.kind, "name": one.name, "arn": one.arn} for one in listed if not one.kept]
+    kept = [{"kind": one.kind, "name": one.name, "arn": one.arn, "why": one.kept} for one in listed if one.kept]
+    module.exit_json(changed=False, left=left, kept=kept)
+
+
+if __name__ == "__main__":
+    main()
