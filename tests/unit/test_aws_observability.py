@@ -661,7 +661,7 @@ def test_5_a_new_load_balancer_is_followed_and_what_is_not_wanted_goes(account, 
     assert gone == {f"destroy alarm demo-main-{name}" for name in READERS}
     followed = [row for row in planned(output) if row.startswith("change alarm") and "fedcba9876543210" in row]
     assert len(followed) >= 3
-    role(readers_min=0, readers_max=0, kms_key_arn=KEY, **new)
+    role(readers_min=0, readers_max=0, kms_key_arn=KEY, topic_kms_key_arn=KEY, **new)
     found = found_in(account)
     assert set(found["dashboards"]) == {"demo-second"}
     assert set(found["alarms"]) == {*(f"demo-main-{name}" for name in EVERY - READERS), "demo-second-writer-disk"}
