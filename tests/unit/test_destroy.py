@@ -62,7 +62,7 @@ def test_a_bucket_that_holds_something_stops_it_before_the_question(destroy, aws
     done = destroy(fleet_destroy="demo")
     assert done.returncode == 2
     assert f"The bucket {bucket}" in said(done)
-    assert "Nothing was destroyed" in said(done)
+    assert "then set aws_storage_empty_buckets to true" in said(done)
     assert aws.writes() == []
 
 
