@@ -128,7 +128,11 @@ MEMORY = {
     "group": GROUP,
     "name": "memory",
     "target": 80,
-    "metric": {"namespace": "ChromaFleet", "name": "mem_used_percent", "dimensions": {"Role": "reader", "Cell": "main"}},
+    "metric": {
+        "namespace": "ChromaFleet",
+        "name": "mem_used_percent",
+        "dimensions": {"Role": "reader", "Cell": "main"},
+    },
 }
 MEMORY_SENT = {
     "TargetValue": 80.0,
@@ -204,11 +208,16 @@ def test_policies_in_check_mode(stub, run, arguments):
 
 
 def test_a_metric_is_one_of_two_kinds(stub, run):
-    assert "mutually exclusive" in run(POLICY, **{**CPU, "metric": {**CPU["metric"], "namespace": "n", "name": "m"}})["msg"]
+    assert (
+        "mutually exclusive"
+        in run(POLICY, **{**CPU, "metric": {**CPU["metric"], "namespace": "n", "name": "m"}})["msg"]
+    )
     assert "one of the following is required" in run(POLICY, **{**CPU, "metric": {}})["msg"]
 
 
-def activity(group, hour, status="Failed", message="You have requested more vCPU capacity than your limit of 8 allows."):
+def activity(
+    group, hour, status="Failed", message="You have requested more vCPU capacity than your limit of 8 allows."
+):
     return {
         "ActivityId": f"{group}{hour}",
         "AutoScalingGroupName": group,
@@ -223,7 +232,9 @@ def test_activities_newest_first(stub, run):
     for group, hours in {"one": [1, 3], "two": [2]}.items():
         activities = [activity(group, hour) for hour in hours] + [activity(group, 9, "Successful", message="")]
         stub.add_response(
-            "describe_scaling_activities", {"Activities": activities}, {"AutoScalingGroupName": group, "MaxRecords": 100}
+            "describe_scaling_activities",
+            {"Activities": activities},
+            {"AutoScalingGroupName": group, "MaxRecords": 100},
         )
     result = run("autoscaling_activity_info", groups=["one", "two"], failed=True)
     assert [found["activity_id"] for found in result["activities"]] == ["one3", "two2", "one1"]
