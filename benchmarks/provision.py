@@ -42,7 +42,12 @@ def report(name: str, runs: dict[str, Run]) -> str:
         lines += ["", f"The slowest tasks of the {what}:", "", "| Task | s |", "| --- | --- |"]
         lines += [f"| {task} | {seconds:.1f} |" for task, seconds in slowest(run)]
     calls = Counter(call["service"] for call in runs["second run"].calls)
-    lines += ["", "The calls of the second run: " + ", ".join(f"{service} {count}" for service, count in calls.most_common()) + "."]
+    lines += [
+        "",
+        "The calls of the second run: "
+        + ", ".join(f"{service} {count}" for service, count in calls.most_common())
+        + ".",
+    ]
     return "\n".join(lines) + "\n"
 
 

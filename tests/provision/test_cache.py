@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from local_api import LocalApi
+
 from roles import RoleRuns
 
 NAME = "demo-main"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from local_api import LocalApi
+
 from roles import RoleRuns
 
 # A run's own, because the registry outlives it.
