@@ -39,13 +39,18 @@ class LayerRun:
         return [re.sub(" +", " ", row) for row in ROW.findall(self.output)]
 
 
+LOOK_AGAIN = "look again"
+
+
 def run_layer(api, layer, variables, *steps, check=False, verbose=False):
-    """Gather the layer, then run the steps: an entry point of aws_<layer>, or (entry point, variables)."""
-    role, tasks = f"aws_{layer}", []
+    """Gather the layer, then run the steps: an entry point of aws_<layer>, (entry point, variables) or LOOK_AGAIN."""
+    role = f"aws_{layer}"
+    look = {"chromafleet.aws.fleet_info": {"fleet": "demo", "layers": [layer]}, "register": "fleet_found"}
+    tasks = [look]
     for step in steps or ["main"]:
         entry, own = step if isinstance(step, tuple) else (step, {})
         include = {"name": f"chromafleet.aws.{role}", "tasks_from": entry}
-        tasks.append({"name": entry, "ansible.builtin.include_role": include, "vars": own})
+        tasks.append(look if entry == LOOK_AGAIN else {"ansible.builtin.include_role": include, "vars": own})
     play = {
         "hosts": "localhost",
         "connection": "local",
@@ -54,14 +59,7 @@ def run_layer(api, layer, variables, *steps, check=False, verbose=False):
         "module_defaults": {f"group/{name}.aws": api.connection for name in COLLECTIONS},
         "environment": {"AWS_REGION": "us-east-1"},
         "vars": {f"{role}_found": "{{ fleet_found[layer] }}", "layer": layer, **variables},
-        "tasks": [
-            {
-                "name": "Look",
-                "chromafleet.aws.fleet_info": {"fleet": "demo", "layers": [layer]},
-                "register": "fleet_found",
-            },
-            *tasks,
-        ],
+        "tasks": tasks,
     }
     before = len(api.calls())
     with tempfile.TemporaryDirectory() as folder:

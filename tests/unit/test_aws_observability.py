@@ -502,6 +502,7 @@ PLAY = """
       vars:
         aws_observability_found: "{{{{ found.observability }}}}"
 """
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/one"
 PEOPLE = {"alarm_emails": ["ops@example.com"], "alarm_subscriptions": [{"protocol": "sms", "endpoint": "+4930123456"}]}
 
 
@@ -646,6 +647,12 @@ def test_4_drift_is_named_and_mended(account, role):
     assert (changed, account.writes()) == (0, [])
 
 
+def keys_in(aws):
+    found = found_in(aws)
+    owners = [*found["log_groups"].values(), *found["topics"].values()]
+    return {owner["kms_key_arn"] for owner in owners if owner["cell"] == "main"}
+
+
 def test_5_a_new_load_balancer_is_followed_and_what_is_not_wanted_goes(account, role):
     new = {"load_balancer_arn": f"{ELB}:loadbalancer/app/demo/fedcba9876543210", "dashboard": False}
     output, _ = role("--check", readers_min=0, readers_max=0, **new)
@@ -654,26 +661,17 @@ def test_5_a_new_load_balancer_is_followed_and_what_is_not_wanted_goes(account, 
     assert gone == {f"destroy alarm demo-main-{name}" for name in READERS}
     followed = [row for row in planned(output) if row.startswith("change alarm") and "fedcba9876543210" in row]
     assert len(followed) >= 3
-    role(readers_min=0, readers_max=0, **new)
+    role(readers_min=0, readers_max=0, kms_key_arn=KEY, topic_kms_key_arn=KEY, **new)
     found = found_in(account)
     assert set(found["dashboards"]) == {"demo-second"}
     assert set(found["alarms"]) == {*(f"demo-main-{name}" for name in EVERY - READERS), "demo-second-writer-disk"}
     assert found["alarms"]["demo-main-writer-missing"]["dimensions"]["LoadBalancer"] == "app/demo/fedcba9876543210"
 
 
-def test_6_keys_are_set_and_taken_away(account, role):
-    key = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/one"
-
-    def keys():
-        found = found_in(account)
-        groups = [group for group in found["log_groups"].values() if group["cell"] == "main"]
-        return {group["kms_key_arn"] for group in groups}, found["topics"]["demo-main-alarms"]["kms_key_arn"]
-
-    role(kms_key_arn=key)
-    assert keys() == ({key}, key)
-    assert role(kms_key_arn=key)[1] == 0
+def test_6_keys_are_taken_away(account, role):
+    assert keys_in(account) == {KEY}
     role()
-    assert keys() == ({""}, "")
+    assert keys_in(account) == {""}
 
 
 def test_7_it_is_destroyed_once(account, role):
