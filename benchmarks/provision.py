@@ -32,7 +32,7 @@ def report(name: str, runs: dict[str, Run]) -> str:
         "# What a run costs",
         "",
         f"`inventories/{name}`, `playbooks/provision.yml` against the local AWS API, 2 cores, Python",
-        f"{platform.python_version()}, {platform.machine()}, nothing else running. Made by `make bench`; take the ratios,",
+        f"{platform.python_version()}, {platform.machine()}, nothing else running. Made by `make bench`; take ratios,",
         "not the seconds.",
         "",
         "| Run | s | AWS calls | of which change something |",

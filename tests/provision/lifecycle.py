@@ -162,7 +162,7 @@ class Environment:
         return run
 
     def what_is_left(self) -> list[str]:
-        """By the services' own listings, which here are not the project's code's: names of what a fleet must not leave."""
+        """By the services' own listings, asked apart from the project's code: what a fleet must not leave."""
         ec2, mine = self.client("ec2"), [{"Name": "tag:chromafleet:fleet", "Values": [self.name]}]
         instances = [one for many in ec2.describe_instances(Filters=mine)["Reservations"] for one in many["Instances"]]
         left = [one["InstanceId"] for one in instances if one["State"]["Name"] != "terminated"]
