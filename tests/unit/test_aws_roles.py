@@ -18,16 +18,6 @@ LOAD_BALANCER = {
     "aws_load_balancer_endpoint": "chroma.example.com",
     "aws_load_balancer_reader_endpoint": "read.chroma.example.com",
 }
-FLEET = {
-    "aws_fleet_name": "production",
-    "aws_fleet_cell": "main",
-    "aws_fleet_tags": {"chromafleet:fleet": "production", "chromafleet:cell": "main"},
-    "aws_fleet_subnets": [{"id": "subnet-1", "availability_zone": "eu-central-1a"}],
-    "aws_fleet_security_group_id": "sg-1",
-    "aws_fleet_instance_profile": "arn:aws:iam::123456789012:instance-profile/production-node",
-    "aws_fleet_writer_target_group_arn": "arn:writer",
-    "aws_fleet_reader_target_group_arn": "arn:reader",
-}
 SECRETS = {
     "aws_secrets_tokens_name": "tokens",
     "aws_secrets_cache_name": "cache",
@@ -57,22 +47,6 @@ CASES = {
         (
             'aws_load_balancer_cell_name makes the name "production-of-the-search-team-writer" (36 characters), '
             "but AWS allows at most 32 letters, digits and inner hyphens: choose a shorter one."
-        ),
-    ),
-    "more readers than the most": (
-        "aws_fleet",
-        {**FLEET, "aws_fleet_readers_min": 3, "aws_fleet_readers_max": 2},
-        (
-            "aws_fleet_readers_min <= aws_fleet_readers_desired <= aws_fleet_readers_max must hold, but they are "
-            "3, 3 and 2."
-        ),
-    ),
-    "tags of another cell": (
-        "aws_fleet",
-        {**FLEET, "aws_fleet_tags": {"chromafleet:fleet": "production"}},
-        (
-            "aws_fleet_tags must hold chromafleet:fleet: production and chromafleet:cell: main, by which the cell's "
-            'resources are found again, but is {"chromafleet:fleet": "production"}.'
         ),
     ),
     "one name twice": (

@@ -214,6 +214,7 @@ MEMBER = {
             "CacheSubnetGroupName": "production-main",
             "SecurityGroups": [{"SecurityGroupId": "sg-2", "Status": "active"}, {"SecurityGroupId": "sg-1"}],
             "CacheParameterGroup": {"CacheParameterGroupName": "default.valkey8"},
+            "PreferredMaintenanceWindow": "sun:05:00-sun:06:00",
         }
     ]
 }
@@ -232,7 +233,8 @@ def recorded(monkeypatch):
 
         def described(**more):
             stub.add_response("describe_replication_groups", answer(**more))
-            stub.add_response("list_tags_for_resource", {"TagList": []})
+            if more.get("status", "available") == "available":  # of others, AWS tells no tags
+                stub.add_response("list_tags_for_resource", {"TagList": []})
             stub.add_response("describe_cache_clusters", MEMBER, {"CacheClusterId": "production-main-001"})
 
         stub.described = described
@@ -249,6 +251,7 @@ def recorded(monkeypatch):
         {"engine_version": "8.0.1"},
         {"security_group_ids": ["sg-1", "sg-2"]},
         {"subnet_group": "production-main"},
+        {"maintenance_window": "Sun:05:00-Sun:06:00"},
         {"parameter_group": "default.valkey8"},
         {"kms_key_id": "1234"},
         {"kms_key_id": "alias/cache"},
@@ -372,12 +375,19 @@ def test_changes_of_the_members(run, recorded):
             "EngineVersion": "8.1",
             "SecurityGroupIds": ["sg-3"],
             "CacheParameterGroupName": "mine",
+            "PreferredMaintenanceWindow": "mon:01:00-mon:02:00",
         },
     )
     recorded.waited(status="modifying")
     recorded.waited()
     recorded.described()
-    result = run(name="production-main", engine_version="8.1", security_group_ids=["sg-3"], parameter_group="mine")
+    result = run(
+        name="production-main",
+        engine_version="8.1",
+        security_group_ids=["sg-3"],
+        parameter_group="mine",
+        maintenance_window="mon:01:00-mon:02:00",
+    )
     assert result["changed"]
     assert result["diff"]["before"]["security_group_ids"] == ["sg-1", "sg-2"]
 
@@ -430,6 +440,20 @@ def test_waits_for_a_group_that_is_being_made(run, recorded):
     result = run(name="production-main", node_type="cache.t4g.small")
     assert not result["changed"]
     assert result["replication_group"]["status"] == "available"
+
+
+def test_tags_of_a_group_that_is_being_made_are_no_difference(run, recorded):
+    recorded.described(status="creating")
+    assert not run(check=True, name="production-main", tags={"team": "search"})["changed"]
+
+
+def test_tags_come_before_the_change_that_makes_a_group_unavailable(run, recorded):
+    recorded.described()
+    recorded.add_response("add_tags_to_resource", {})
+    recorded.add_response("modify_replication_group", {})
+    recorded.described(status="modifying")
+    arguments = {"node_type": "cache.m7g.large", "tags": {"team": "search"}, "wait": False}
+    assert run(name="production-main", **arguments)["replication_group"]["status"] == "modifying"
 
 
 def test_waiting_ends_with_a_sentence(run, recorded):
