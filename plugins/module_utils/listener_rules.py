@@ -120,3 +120,17 @@ def _twice(tenants: list[tuple[str, str]], variable: str) -> list[str]:
         for tenant, cells in where.items()
         if len(cells) > 1
     ]
+
+
+def target_groups(cells: list[Cell], prefix: str, tags: dict[str, str]) -> list[dict[str, Any]]:
+    """Name, cell, role and tags of every cell's target groups."""
+    return [
+        {
+            "name": f"{prefix}-{cell['name']}-{role}",
+            "cell": cell["name"],
+            "role": role,
+            "tags": {**tags, "chromafleet:cell": cell["name"], "chromafleet:role": role},
+        }
+        for cell in cells
+        for role in ("writer", "reader")
+    ]

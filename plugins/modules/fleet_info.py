@@ -26,7 +26,7 @@ options:
     description: What to read. Without it, everything.
     type: list
     elements: str
-    choices: [cache, fleet, identity, load_balancer, registry, secrets, storage]
+    choices: [cache, fleet, identity, load_balancer, network, observability, registry, secrets, storage]
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -78,6 +78,8 @@ from ansible_collections.chromafleet.aws.plugins.module_utils.fleet_state import
     fleet,
     identity,
     load_balancer,
+    network,
+    observability,
     registry,
     secrets,
     storage,
@@ -88,6 +90,8 @@ LAYERS = {
     "fleet": fleet.read,
     "identity": identity.read,
     "load_balancer": load_balancer.read,
+    "network": network.read,
+    "observability": observability.read,
     "registry": registry.read,
     "secrets": secrets.read,
     "storage": storage.read,

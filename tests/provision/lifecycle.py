@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from local_api import ROOT, LocalApi
+from local_api import ROOT, LocalApi, local_api
 
+REGION = "eu-central-1"
+DOMAIN = "vectors.chromafleet.dev"
+STATE = Path(os.environ.get("CHROMAFLEET_LOCAL_STATE", Path.home() / ".local/state/chromafleet-local"))
+START = """
+from localcloud import images, pki, registry
+images.build(["services", "chroma"], print)
+pki.ensure()
+registry.start()
+"""
 BIN = Path(sys.executable).parent
 COUNTS = re.compile(r"^(\d+) create, (\d+) change, (\d+) destroy, (\d+) unchanged$", re.MULTILINE)
 CHANGED = re.compile(r"^localhost\s+: ok=\d+\s+changed=(\d+)", re.MULTILINE)
@@ -50,15 +62,46 @@ class Run:
         return {tuple(row[:3]) for row in cells if row[0] in {"create", "change", "destroy"}}
 
 
+def start_registry() -> Path:
+    """Run the local registry, which stands for ECR's, and return the certificate of who signed its own.
+
+    The tests run in several processes, and the registry is one container.
+    """
+    with local_api() as api, (Path(tempfile.gettempdir()) / "chromafleet-registry.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        port = api.url.rpartition(":")[2]
+        subprocess.run(
+            [sys.executable, "-c", START],
+            env=os.environ | {"PYTHONPATH": str(ROOT / "local"), "CHROMAFLEET_LOCAL_API_PORT": port},
+            check=True,
+            capture_output=True,
+            timeout=300,
+        )
+    return STATE / "pki/ca.pem"
+
+
 class Environment:
     """One inventory, and the account that it is run against."""
 
-    def __init__(self, name: str, api: LocalApi, overrides: dict, folder: Path) -> None:
+    def __init__(self, name: str, api: LocalApi, authority: Path, folder: Path) -> None:
         self.name, self.api = name, api
-        self.overrides = folder / "overrides.json"
-        self.overrides.write_text(json.dumps(overrides))
         self.keys = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
         self.recorded: list[dict] = []
+        self.overrides = folder / "overrides.json"
+        # What a user fills in, and where the images come from on a machine that reaches no registry.
+        image = {"name": "chroma", "source": "chromafleet-local/chroma:1.5.9", "tag": "1.5.9"}
+        values = {
+            "fleet_domain": DOMAIN,
+            "aws_registry_endpoint": "localhost:5443",
+            "aws_registry_ca_path": str(authority),
+            "aws_registry_images": [image],
+        }
+        self.overrides.write_text(json.dumps(values))
+        self.client("route53").create_hosted_zone(Name=DOMAIN, CallerReference=name)
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of the account, in the region of the repository's environments."""
+        return self.api.client(service, region=REGION)
 
     def run(self, playbook: str, *arguments: str) -> Run:
         """Run a playbook of the repository as a user would, with credentials in the process environment."""

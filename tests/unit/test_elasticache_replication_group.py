@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import boto3
@@ -283,6 +284,84 @@ def test_what_cannot_be_changed(run, recorded, arguments, sentence):
     result = run(name="production-main", **arguments)
     assert result["failed"]
     assert result["msg"].startswith(sentence)
+
+
+def described_since(recorded, changed):
+    """The group as it is, its token changed at that time (UTC, noon being 12)."""
+    group = answer()
+    group["ReplicationGroups"][0]["AuthTokenLastModifiedDate"] = datetime(2026, 1, 31, changed, tzinfo=UTC)
+    recorded.add_response("describe_replication_groups", group)
+    recorded.add_response("list_tags_for_resource", {"TagList": []})
+    recorded.add_response("describe_cache_clusters", MEMBER, {"CacheClusterId": "production-main-001"})
+
+
+@pytest.mark.parametrize("update", ["rotate", "set"])
+def test_token_is_updated_once(run, recorded, update):
+    arguments = {"auth_token": TOKEN, "auth_token_update": update, "auth_token_since": "2026-01-31T12:00:00Z"}
+    described_since(recorded, 11)
+    assert run(check=True, name="production-main", **arguments)["changed"]
+    described_since(recorded, 11)
+    recorded.waited()
+    recorded.add_response(
+        "modify_replication_group",
+        {},
+        {
+            "ReplicationGroupId": "production-main",
+            "ApplyImmediately": True,
+            "AuthToken": TOKEN,
+            "AuthTokenUpdateStrategy": update.upper(),
+        },
+    )
+    recorded.waited(status="modifying")
+    recorded.waited()
+    described_since(recorded, 13)
+    result = run(name="production-main", **arguments)
+    assert result["changed"]
+    assert result["diff"] == {"before": {}, "after": {"auth_token_update": update}}
+    described_since(recorded, 13)
+    assert not run(name="production-main", **arguments)["changed"]
+
+
+def test_token_is_updated_after_other_changes(run, recorded):
+    recorded.described()
+    recorded.add_response(
+        "modify_replication_group",
+        {},
+        {"ReplicationGroupId": "production-main", "ApplyImmediately": True, "SnapshotRetentionLimit": 1},
+    )
+    recorded.waited(status="modifying")
+    recorded.waited()
+    recorded.add_response(
+        "modify_replication_group",
+        {},
+        {
+            "ReplicationGroupId": "production-main",
+            "ApplyImmediately": True,
+            "AuthToken": TOKEN,
+            "AuthTokenUpdateStrategy": "ROTATE",
+        },
+    )
+    recorded.waited()
+    recorded.described()
+    assert run(name="production-main", snapshot_retention=1, auth_token=TOKEN, auth_token_update="rotate")["changed"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"auth_token_update": "set"}, "missing parameter(s) required by 'auth_token_update': auth_token"),
+        (
+            {"auth_token": TOKEN, "auth_token_since": "2026-01-31T12:00:00Z"},
+            "missing parameter(s) required by 'auth_token_since': auth_token_update",
+        ),
+        (
+            {"auth_token": TOKEN, "auth_token_update": "set", "auth_token_since": "noon"},
+            "auth_token_since is 'noon', but must be a time in UTC such as 2026-01-31T12:00:00Z.",
+        ),
+    ],
+)
+def test_how_a_token_is_not_updated(run, recorded, arguments, sentence):
+    assert run(name="production-main", **arguments)["msg"] == sentence
 
 
 def test_changes_of_the_members(run, recorded):

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from functools import cache
-
-import pytest
 import yaml
-from ansible_runs import ROOT, run_ansible
 
 ACCOUNT = "123456789012"
 OPTIONS = {

@@ -134,9 +134,7 @@ def group_settings() -> None:
         return call
 
     for operation in ("create_auto_scaling_group", "update_auto_scaling_group"):
-        setattr(
-            responses.AutoScalingResponse, operation, keeping(getattr(responses.AutoScalingResponse, operation))
-        )
+        setattr(responses.AutoScalingResponse, operation, keeping(getattr(responses.AutoScalingResponse, operation)))
 
 
 @group_settings.shown_by
@@ -158,7 +156,9 @@ def _group_settings(client: Client) -> bool:
     )
 
 
-@restores("UpdateAutoScalingGroup leaves the mixed instances policy alone unless it is given another or a launch template")
+@restores(
+    "UpdateAutoScalingGroup leaves the mixed instances policy alone unless it is given another or a launch template"
+)
 def mixed_instances_stay() -> None:
     stock = models.FakeAutoScalingGroup.update
 

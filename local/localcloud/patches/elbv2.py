@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from typing import Any
 
+from moto.core.exceptions import ServiceException
 from moto.elbv2 import models
 
 from localcloud.patches import Client, _probe, restores
@@ -91,3 +93,36 @@ def _target_health(client: Client) -> bool:
     client("elbv2").register_targets(TargetGroupArn=arn, Targets=[{"Id": "10.9.0.9"}])
     found = client("elbv2").describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
     return found[0]["TargetHealth"]["State"] == "initial"
+
+
+class OperationNotPermitted(ServiceException):
+    """AWS's answer to what the deletion protection forbids."""
+
+    code = "OperationNotPermitted"
+
+
+@restores("A load balancer with deletion protection is not deleted")
+def deletion_protection() -> None:
+    stock = models.ELBv2Backend.delete_load_balancer
+
+    def delete(self: Any, arn: str) -> None:
+        balancer = self.load_balancers.get(arn)
+        if balancer and balancer.attrs.get("deletion_protection.enabled") == "true":
+            raise OperationNotPermitted(
+                f"Load balancer '{arn}' cannot be deleted because deletion protection is enabled"
+            )
+        stock(self, arn)
+
+    models.ELBv2Backend.delete_load_balancer = delete
+
+
+@deletion_protection.shown_by
+def _deletion_protection(client: Client) -> bool:
+    elb = client("elbv2")
+    _, subnets = _probe.network(client)
+    arn = elb.create_load_balancer(Name="probe", Subnets=subnets)["LoadBalancers"][0]["LoadBalancerArn"]
+    attributes = [{"Key": "deletion_protection.enabled", "Value": "true"}]
+    elb.modify_load_balancer_attributes(LoadBalancerArn=arn, Attributes=attributes)
+    with contextlib.suppress(elb.exceptions.OperationNotPermittedException):
+        elb.delete_load_balancer(LoadBalancerArn=arn)
+    return len(elb.describe_load_balancers()["LoadBalancers"]) == 1

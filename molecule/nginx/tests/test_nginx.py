@@ -7,6 +7,7 @@ import socket
 import pytest
 
 ADMIN = "molecule-admin-0123456789abcdef"
+OLD_ADMIN = "molecule-admin-before-0123456789"
 READER = "molecule-reader-0123456789abcdef"
 TOKENS = "/etc/nginx/chromafleet/tokens.json"
 HEARTBEAT = "/api/v2/heartbeat"
@@ -62,7 +63,7 @@ def test_without_a_known_token_nobody_comes_in(host, header):
         assert json.loads(body)["error"] == "AuthorizationError"
 
 
-@pytest.mark.parametrize("token", [ADMIN, READER], ids=["admin", "reader"])
+@pytest.mark.parametrize("token", [ADMIN, OLD_ADMIN, READER], ids=["admin", "old admin", "reader"])
 def test_with_a_token_chroma_answers(host, chroma, token):
     status, head, body = fetch(host, HEARTBEAT, *bearer(token))
     assert status == 200
@@ -144,7 +145,7 @@ def test_access_log_names_the_token_and_no_secret(host, chroma):
     assert line["request_time"] >= 0
 
 
-@pytest.mark.parametrize("token", [ADMIN, READER], ids=["admin", "reader"])
+@pytest.mark.parametrize("token", [ADMIN, OLD_ADMIN, READER], ids=["admin", "old admin", "reader"])
 def test_no_token_is_on_the_disk_or_in_the_journal(host, token):
     places = "/etc /root /home /opt /run /tmp /usr/local /var"
     found = host.run(f"grep --recursive --files-with-matches --binary-files=text --fixed-strings -e {token} {places}")

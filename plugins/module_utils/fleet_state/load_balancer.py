@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The fleet's load balancer, with its target groups, certificates, DNS records and web ACL.
 
-Neither a DNS record nor an endpoint can carry a tag. So the load balancer is tagged with its endpoints, and it and a
+A DNS record can carry no tag. So load balancer and target groups are tagged with the endpoints, and they and a
 requested certificate with the hosted zones that hold their records.
 """
 
@@ -66,7 +66,7 @@ USABLE = ("ISSUED", "PENDING_VALIDATION")
 
 def read(aws: Reader) -> dict[str, Found]:
     """Each kind by name; `hosted_zones` are all of the account's public ones, by id."""
-    balancers = _balancers(aws)
+    balancers, target_groups = _balancers(aws), _target_groups(aws)
     listeners, rules = _listeners(aws, balancers)
     certificates = _certificates(aws)
     web_acls, web_acl_rules, associations = _web_acls(aws)
@@ -74,10 +74,10 @@ def read(aws: Reader) -> dict[str, Found]:
         "load_balancers": balancers,
         "listeners": listeners,
         "rules": rules,
-        "target_groups": _target_groups(aws),
+        "target_groups": target_groups,
         "certificates": certificates,
         "validation_records": _validation_records(aws, certificates),
-        "records": _records(aws, balancers),
+        "records": _records(aws, [*balancers.values(), *target_groups.values()]),
         "hosted_zones": _hosted_zones(aws),
         "web_acls": web_acls,
         "web_acl_rules": web_acl_rules,
@@ -279,21 +279,26 @@ def _validation_records(aws: Reader, certificates: Found) -> Found:
     return found
 
 
-def _records(aws: Reader, balancers: Found) -> Found:
-    """By the endpoint's host name."""
+def _records(aws: Reader, tagged: list[dict[str, Any]]) -> Found:
+    """By the endpoint's host name; `tagged` is what carries the endpoints' tags."""
+    places = {
+        (tags[tag], tags[ZONES_TAG]): None
+        for tags in (one["tags"] for one in tagged)
+        for tag in ENDPOINT_TAGS
+        if tag in tags and ZONES_TAG in tags
+    }
     found: Found = {}
-    for balancer in balancers.values():
-        tags = balancer["tags"]
-        for endpoint in (tags[tag] for tag in ENDPOINT_TAGS if tag in tags):
-            there = _record(aws, tags.get(ZONES_TAG, ""), endpoint, "A")
-            if there:
-                zone, row = there
-                alias = row.get("AliasTarget", {})
-                found[endpoint] = {
-                    "zone": zone,
-                    "target": alias.get("DNSName", _values(row)).rstrip(".").lower(),
-                    "target_zone": alias.get("HostedZoneId", ""),
-                }
+    for endpoint, zones in places:
+        there = _record(aws, zones, endpoint, "A")
+        if there:
+            zone, row = there
+            alias = row.get("AliasTarget", {})
+            found[endpoint] = {
+                "zone": zone,
+                "target": alias.get("DNSName", _values(row)).rstrip(".").lower(),
+                "target_zone": alias.get("HostedZoneId", ""),
+                "evaluate_target_health": alias.get("EvaluateTargetHealth", False),
+            }
     return found
 
 
