@@ -35,7 +35,11 @@ def _start(name: str, group: dict[str, Any]) -> None:
     log.info("%s: starting at %s", name, primary["Address"])
     vpc, backend = _inside(group["ReplicationGroupId"])
     tls = group.get("TransitEncryptionEnabled")
-    lines = [f"{'tls-port' if tls else 'port'} {primary['Port']}", "maxmemory 64mb", f"maxmemory-policy {_policy(backend)}"]
+    lines = [
+        f"{'tls-port' if tls else 'port'} {primary['Port']}",
+        "maxmemory 64mb",
+        f"maxmemory-policy {_policy(backend)}",
+    ]
     if tls:
         lines += ["port 0", "tls-cert-file /cache/tls.pem", "tls-key-file /cache/tls.key", "tls-auth-clients no"]
     if backend.auth_token:
