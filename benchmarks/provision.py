@@ -31,8 +31,9 @@ def report(name: str, runs: dict[str, Run]) -> str:
     lines = [
         "# What a run costs",
         "",
-        f"`inventories/{name}`, `playbooks/provision.yml` against the local AWS API, {platform.machine()}, 2 cores, Python",
-        f"{platform.python_version()}, nothing else running. Made by `make bench`; take the ratios rather than the seconds.",
+        f"`inventories/{name}`, `playbooks/provision.yml` against the local AWS API, 2 cores, Python",
+        f"{platform.python_version()}, {platform.machine()}, nothing else running. Made by `make bench`; take ratios,",
+        "not the seconds.",
         "",
         "| Run | s | AWS calls | of which change something |",
         "| --- | --- | --- | --- |",
