@@ -55,6 +55,12 @@ local-status: bootstrap  ## Show what runs in the local cloud
 local-down: bootstrap  ## Remove everything that the local cloud made (KEEP_IMAGES=1 leaves its images)
 	@$(LOCAL) down $(if $(KEEP_IMAGES),--keep-images)
 
+.PHONY: cost
+cost: bootstrap  ## Compute docs/cost anew: what the inventories staging and production cost in a month
+	@for environment in staging production; do \
+	  ansible-playbook -i inventories/$$environment playbooks/cost.yml -e fleet_cost_report=$(CURDIR)/docs/cost/$$environment.md || exit; \
+	done
+
 .PHONY: bootstrap
 bootstrap:  ## Install what is missing: Debian packages (as root on Debian), .venv, a running Docker
 	@local/bootstrap

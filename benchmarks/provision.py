@@ -1,4 +1,4 @@
-"""What a run costs that makes everything, and one that finds everything as it should be: seconds, AWS calls, slowest tasks.
+"""What it costs to make everything, and to find everything as it should be: seconds, AWS calls, slowest tasks.
 
 python benchmarks/provision.py [staging|production] > docs/provision.md
 """
@@ -15,8 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "local"), str(ROOT / "tests"), str(ROOT / "tests/provision")]
 
-from bench import prepared  # noqa: E402 (found by the line above)
-from lifecycle import Run  # noqa: E402
+from lifecycle import Environment, Run, start_registry  # noqa: E402 (found by the line above)
+from local_api import local_api  # noqa: E402
 
 TASK = re.compile(r"^(?:chromafleet\.aws\.)?(\S.*?) -+ ([\d.]+)s$", re.MULTILINE)
 
@@ -31,8 +31,9 @@ def report(name: str, runs: dict[str, Run]) -> str:
     lines = [
         "# What a run costs",
         "",
-        f"`inventories/{name}`, `playbooks/provision.yml` against the local AWS API, {platform.machine()}, Python",
-        f"{platform.python_version()}, 2 cores, nothing else running. Made by `make bench`; take the ratios rather than the seconds.",
+        f"`inventories/{name}`, `playbooks/provision.yml` against the local AWS API, 2 cores, Python",
+        f"{platform.python_version()}, {platform.machine()}, nothing else running. Made by `make bench`; take ratios,",
+        "not the seconds.",
         "",
         "| Run | s | AWS calls | of which change something |",
         "| --- | --- | --- | --- |",
@@ -42,14 +43,16 @@ def report(name: str, runs: dict[str, Run]) -> str:
         lines += ["", f"The slowest tasks of the {what}:", "", "| Task | s |", "| --- | --- |"]
         lines += [f"| {task} | {seconds:.1f} |" for task, seconds in slowest(run)]
     calls = Counter(call["service"] for call in runs["second run"].calls)
-    lines += ["", "The calls of the second run: " + ", ".join(f"{service} {count}" for service, count in calls.most_common()) + "."]
+    told = ", ".join(f"{service} {count}" for service, count in calls.most_common())
+    lines += ["", f"The calls of the second run: {told}."]
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
     """Run an environment twice, and a plan."""
     name = sys.argv[1] if len(sys.argv) > 1 else "production"
-    with tempfile.TemporaryDirectory() as folder, prepared(name, Path(folder)) as environment:
+    with tempfile.TemporaryDirectory() as folder, local_api() as api:
+        environment = Environment(name, api, start_registry(), Path(folder))
         steps = {"first run": "provision", "second run": "provision", "plan": "plan"}
         runs = {what: environment.run(playbook) for what, playbook in steps.items()}
     for what, run in runs.items():

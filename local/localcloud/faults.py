@@ -48,7 +48,8 @@ def faults(app: Wsgi) -> Wsgi:
         fault = _take(call) if call else None
         if fault is None:
             return app(environ, start_response)
-        headers, body = error(call, fault, environ.get("CONTENT_TYPE", ""))
+        content_type = environ.get("CONTENT_TYPE", "")
+        headers, body = error(call.service, call.operation, content_type, fault.code, fault.message)
         start_response(f"{fault.status} {HTTPStatus(fault.status).phrase}", list(headers.items()))
         return [body]
 
@@ -74,14 +75,14 @@ def faults(app: Wsgi) -> Wsgi:
     return answer
 
 
-def error(call: Call, fault: Fault, content_type: str) -> tuple[dict[str, str], bytes]:
+def error(service: str, operation: str, content_type: str, code: str, message: str) -> tuple[dict[str, str], bytes]:
     """Headers and body of an error, in the protocol in which the service was asked."""
-    model = get_service_model(call.service)
-    serializer = get_serializer_class(call.service, determine_request_protocol(model, content_type))
+    model = get_service_model(service)
+    serializer = get_serializer_class(service, determine_request_protocol(model, content_type))
     with warnings.catch_warnings():
         # Throttling and the like are in no service's model.
         warnings.simplefilter("ignore")
-        told = serializer(model.operation_model(call.operation)).serialize(Injected(fault.code, fault.message))
+        told = serializer(model.operation_model(operation)).serialize(Injected(code, message))
     body = told["body"]
     body = body.encode() if isinstance(body, str) else body
     headers = {name: str(value) for name, value in told["headers"].items()}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +43,7 @@ def line_row(one: Line, other: Line) -> list[str]:
 
 def setting(switch: Switch) -> str:
     """What to write into the inventory."""
-    parts = [
-        f"{name}: {str(value).lower() if isinstance(value, bool) else value}"
-        for name, value in switch.changes.items()
-        if value != [] and not (isinstance(value, list) and len(value) > 2)
-    ]
-    return ", ".join(parts)
+    return ", ".join(f"{name}: {json.dumps(value)}".replace('"', "") for name, value in switch.changes.items())
 
 
 class ActionModule(ActionBase):
@@ -94,9 +90,9 @@ class ActionModule(ActionBase):
         return result
 
     def _defaults(self) -> dict[str, Any]:
-        """The defaults of all roles: the estimate reads variables of many, and none of them runs."""
+        """The defaults of all roles, with what these are made from: the estimate needs many roles' and runs none."""
         defaults: dict[str, Any] = {}
-        for path in sorted((COLLECTION / "roles").glob("*/defaults/main.yml")):
+        for path in sorted((COLLECTION / "roles").glob("*/[dv]*s/main.yml")):
             defaults |= self._loader.load_from_file(str(path), cache="all", trusted_as_template=True) or {}
         return defaults
 
@@ -112,5 +108,6 @@ class ActionModule(ActionBase):
 
     def _evaluate(self, changes: dict[str, Any]) -> Values:
         """The variables with these changes; a variable that is made from a changed one follows it."""
-        templar = self._templar.copy_with_new_env(available_variables=self._variables | changes)
-        return Values({name: templar.template((self._variables | changes)[name]) for name in VARIABLES})
+        variables = self._variables | changes
+        templar = self._templar.copy_with_new_env(available_variables=variables)
+        return Values({name: templar.template(variables[name]) for name in VARIABLES})

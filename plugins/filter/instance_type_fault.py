@@ -47,21 +47,25 @@ _value:
   type: str
 """
 
-IMAGES = {"amd64": instance_types.X86, "x86_64": instance_types.X86, "arm64": instance_types.ARM, "aarch64": instance_types.ARM}  # fmt: skip
+WORDS = {instance_types.X86: ("amd64", "x86_64"), instance_types.ARM: ("arm64", "aarch64")}
 
 
 def instance_type_fault(instance_type: str, image: str = "") -> str:
     """The rest of the sentence."""
     if not instance_types.exists(instance_type):
         guess = closest(instance_type, instance_types.known_types())
+        hint = f"did you mean {guess}?" if guess else "use one such as m7i.large."
         return (
-            f"which is no instance type of AWS's: {f'did you mean {guess}?' if guess else 'use one such as m7i.large.'} "
+            f"which is no instance type of AWS's: {hint} "
             "(For a type younger than the installed botocore run `pip install --upgrade botocore`.)"
         )
     theirs = instance_types.architecture(instance_type)
-    ours = next((processor for word, processor in IMAGES.items() if word in image), theirs)
+    ours = next((processor for processor, words in WORDS.items() if any(word in image for word in words)), theirs)
     if theirs != ours:
-        return f"whose processor is {theirs}, but the image {image} is for {ours}: choose a type or an image of the other kind."
+        return (
+            f"whose processor is {theirs}, but the image {image} is for {ours}: "
+            "choose a type or an image of the other kind."
+        )
     return ""
 
 

@@ -66,6 +66,7 @@ _value:
 
 def sizing(instance_type: str, vectors: int, dimensions: int) -> dict[str, Any]:
     """The verdict on one instance type."""
+    vectors, dimensions = int(vectors), int(dimensions)  # a number from the command line is a text
     _vcpus, memory = instance_types.capacity(instance_type) or (0, 0)
     holds = instance_types.vectors_that_fit(memory, dimensions)
     processor = instance_types.architecture(instance_type)

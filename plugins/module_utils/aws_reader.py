@@ -25,9 +25,12 @@ patiently = AWSRetry.jittered_backoff(retries=8, delay=1, max_delay=30)
 
 
 def tag_dict(tags: Iterable[dict[str, str]] | None) -> dict[str, str]:
-    """AWS's list of tags as a dictionary, whichever spelling of key and value the service has."""
+    """AWS's list of tags as a dictionary, whichever spelling of key and value the service has.
+
+    Without those that AWS itself sets (`aws:...`): nobody can change them.
+    """
     lowered = ({key.lower(): value for key, value in tag.items()} for tag in tags or [])
-    return {tag["key"]: tag.get("value", "") for tag in lowered}
+    return {tag["key"]: tag.get("value", "") for tag in lowered if not tag["key"].startswith("aws:")}
 
 
 class Reader:
@@ -38,7 +41,7 @@ class Reader:
         self._module = module
         self._clients: dict[str, Any] = {}
         self._lock = threading.RLock()
-        self._tagged: list[str] | None = None
+        self._tagged: dict[str, dict[str, str]] | None = None
         self.fleet = fleet
 
     @property
@@ -92,6 +95,13 @@ class Reader:
 
     def tagged(self, prefix: str) -> list[str]:
         """ARNs of the fleet's resources by the tagging API, those whose service (and type) is `prefix`: `s3`, `ecr`."""
+        return [arn for arn in self._all_tagged() if arn.split(":", 2)[2].startswith(f"{prefix}:")]
+
+    def tags_of(self, arn: str) -> dict[str, str]:
+        """The tags that the tagging API tells of one of the ARNs of `tagged`."""
+        return self._all_tagged()[arn]
+
+    def _all_tagged(self) -> dict[str, dict[str, str]]:
         with self._lock:
             if self._tagged is None:
                 found = self.pages(
@@ -100,5 +110,5 @@ class Reader:
                     "ResourceTagMappingList",
                     TagFilters=[{"Key": FLEET_TAG, "Values": [self.fleet]}],
                 )
-                self._tagged = [row["ResourceARN"] for row in found]
-        return [arn for arn in self._tagged if arn.split(":", 2)[2].startswith(f"{prefix}:")]
+                self._tagged = {row["ResourceARN"]: tag_dict(row["Tags"]) for row in found}
+            return self._tagged

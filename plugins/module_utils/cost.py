@@ -12,9 +12,10 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.chromafleet.aws.plugins.module_utils.spelling import closest
 
 HOURS = 730
+# What a gp3 volume has without further charge.
+VOLUME_IOPS = 3000
+VOLUME_THROUGHPUT = 125
 DETAILED_METRICS = 7
-# What hosts without NAT reach AWS through, beside the gateway endpoint for S3, which is free.
-ENDPOINTS = ("ecr.api", "ecr.dkr", "logs", "monitoring", "secretsmanager", "ssm", "ssmmessages", "ec2messages", "sts")
 ARM = {"t3": "t4g", "m6i": "m7g", "m7i": "m7g", "r6i": "r7g", "r7i": "r7g"}
 NAT_GATEWAYS: dict[str, Callable[[int], int]] = {
     "none": lambda zones: 0,
@@ -27,11 +28,15 @@ VARIABLES = (
     "aws_cache_enabled",
     "aws_cache_node_type",
     "aws_cache_num_cache_clusters",
+    "aws_fleet_data_volume_iops",
     "aws_fleet_data_volume_size",
+    "aws_fleet_data_volume_throughput",
     "aws_fleet_detailed_monitoring",
     "aws_fleet_instance_type",
-    "aws_fleet_reader_instance_type",
+    "aws_fleet_reader_instance_types",
+    "aws_fleet_reader_on_demand_base",
     "aws_fleet_reader_spot_percentage",
+    "aws_fleet_reader_warm_pool_size",
     "aws_fleet_root_volume_size",
     "aws_identity_kms_key",
     "aws_load_balancer_waf",
@@ -43,6 +48,7 @@ VARIABLES = (
     "aws_observability_alarms",
     "aws_observability_dashboard",
     "aws_observability_retention",
+    "fleet_cells",
     "fleet_cost_agent_metrics",
     "fleet_cost_alarms",
     "fleet_cost_flow_log_gb",
@@ -116,6 +122,16 @@ class Values:
         return boolean(value, strict=False) if isinstance(value, str) else bool(value)
 
     @property
+    def reader_type(self) -> str:
+        """The readers' first instance type: which others AWS gives is its choice."""
+        return self._values["aws_fleet_reader_instance_types"][0]
+
+    @property
+    def cells(self) -> int:
+        """How many cells there are; each has what the inventory says of one."""
+        return len(self._values["fleet_cells"])
+
+    @property
     def zones(self) -> int:
         """How many availability zones there are."""
         return len(self._values["aws_network_availability_zones"]) or int(self.number("aws_network_az_count"))
@@ -165,21 +181,28 @@ def lines(values: Values, prices: Prices, readers: int) -> list[Line]:
         *_compute(values, prices, readers),
         *_network(values, prices),
         *_services(values, prices),
-        *_observability(values, prices, 1 + readers),
+        *_observability(values, prices, values.cells * (1 + readers)),
     ]
 
 
 def _compute(values: Values, prices: Prices, readers: int) -> Iterator[Line]:
-    writer, reader = values["aws_fleet_instance_type"], values["aws_fleet_reader_instance_type"]
-    spot = math.floor(readers * values.number("aws_fleet_reader_spot_percentage") / 100)
+    writer, reader = values["aws_fleet_instance_type"], values.reader_type
     writer_hour = prices.of_type("instance", "aws_fleet_instance_type", writer)
-    reader_hour = prices.of_type("instance", "aws_fleet_reader_instance_type", reader)
-    yield Line(f"Writer {writer}", 1, "hour", writer_hour)
-    yield Line(f"Readers {reader}", readers - spot, "hour", reader_hour)
-    yield Line(f"Readers {reader}, Spot", spot, "hour", reader_hour * values.number("fleet_cost_spot_share"))
-    yield Line("Data volume, gp3", values.number("aws_fleet_data_volume_size"), "GB", prices["volume_gb"])
-    root = values.number("aws_fleet_root_volume_size") * (1 + readers)
-    yield Line("Root volumes, gp3", root, "GB", prices["volume_gb"])
+    reader_hour = prices.of_type("instance", "aws_fleet_reader_instance_types", reader)
+    cells = values.cells
+    above_base = max(0, readers - int(values.number("aws_fleet_reader_on_demand_base")))
+    spot = math.floor(above_base * values.number("aws_fleet_reader_spot_percentage") / 100)
+    yield Line(f"Writer {writer}", cells, "hour", writer_hour)
+    yield Line(f"Readers {reader}", cells * (readers - spot), "hour", reader_hour)
+    yield Line(f"Readers {reader}, Spot", cells * spot, "hour", reader_hour * values.number("fleet_cost_spot_share"))
+    iops = max(0, values.number("aws_fleet_data_volume_iops") - VOLUME_IOPS)
+    throughput = max(0, values.number("aws_fleet_data_volume_throughput") - VOLUME_THROUGHPUT)
+    yield Line("Data volume, gp3", cells * values.number("aws_fleet_data_volume_size"), "GB", prices["volume_gb"])
+    yield Line("Data volume, more IOPS", cells * iops, "each", prices["volume_iops"])
+    yield Line("Data volume, more throughput", cells * throughput, "MiB/s", prices["volume_throughput"])
+    # Of a reader that waits in the warm pool only the volume is paid for.
+    volumes = cells * (1 + readers + (values.number("aws_fleet_reader_warm_pool_size") if readers else 0))
+    yield Line("Root volumes, gp3", volumes * values.number("aws_fleet_root_volume_size"), "GB", prices["volume_gb"])
 
 
 def _network(values: Values, prices: Prices) -> Iterator[Line]:
@@ -197,14 +220,16 @@ def _network(values: Values, prices: Prices) -> Iterator[Line]:
     yield Line("Public IPv4 addresses", gateways + values.zones, "hour", prices["public_address_hour"])
     yield Line("Traffic to the Internet", values.number("fleet_cost_internet_gb"), "GB", prices["internet_gb"])
     yield Line("Traffic between zones", values.number("fleet_cost_zone_gb"), "GB", prices["zone_gb"])
-    flow_logs = values.number("fleet_cost_flow_log_gb") if values.flag("aws_network_flow_logs") else 0
-    yield Line("Flow logs", flow_logs, "GB", prices["log_gb"])
+    flow_logs = values.number("fleet_cost_flow_log_gb")
+    to_logs, to_bucket = (values["aws_network_flow_logs"] == where for where in ("cloudwatch", "s3"))
+    yield Line("Flow logs", flow_logs if to_logs else 0, "GB", prices["log_gb"])
+    yield Line("Flow logs in S3", flow_logs if to_bucket else 0, "GB", prices["log_to_bucket_gb"])
 
 
 def _services(values: Values, prices: Prices) -> Iterator[Line]:
     waf, cache = values.flag("aws_load_balancer_waf"), values.flag("aws_cache_enabled")
     node = values["aws_cache_node_type"]
-    nodes = values.number("aws_cache_num_cache_clusters") if cache else 0
+    nodes = values.cells * values.number("aws_cache_num_cache_clusters") if cache else 0
     yield Line("Load balancer", 1, "hour", prices["load_balancer_hour"])
     yield Line(
         "Load balancer capacity (LCU)", values.number("fleet_cost_lcu"), "hour", prices["load_balancer_lcu_hour"]
@@ -215,7 +240,7 @@ def _services(values: Values, prices: Prices) -> Iterator[Line]:
     yield Line("Web ACL requests", requests, "million", prices["waf_million_requests"])
     node_hour = prices.of_type("cache_node", "aws_cache_node_type", node) if cache else 0
     yield Line(f"Cache nodes {node}", nodes, "hour", node_hour)
-    yield Line("KMS key", int(values.flag("aws_identity_kms_key")), "each", prices["kms_key"])
+    yield Line("KMS key", int(values["aws_identity_kms_key"] == "customer"), "each", prices["kms_key"])
     yield Line("Secrets", values.number("fleet_cost_secrets"), "each", prices["secret"])
     yield Line("Snapshots in S3", values.number("fleet_cost_snapshot_gb"), "GB", prices["bucket_gb"])
     yield Line("Images in ECR", values.number("fleet_cost_image_gb"), "GB", prices["repository_gb"])
@@ -240,16 +265,16 @@ def switches(values: Values, prices: Prices) -> Iterator[Switch]:
     if nat == "per_az":
         yield Switch("One NAT gateway for all zones", {"aws_network_nat": "single"})
     if nat != "none":
-        endpoints = sorted({*values["aws_network_interface_endpoints"], *ENDPOINTS})
-        changes = {"aws_network_nat": "none", "aws_network_interface_endpoints": endpoints}
-        yield Switch("No NAT gateway, but interface endpoints", changes)
+        yield Switch("No NAT gateway, but interface endpoints", {"aws_network_nat": "none"})
     if values.zones > 2:
         yield Switch("Two zones", {"aws_network_az_count": 2, "aws_network_availability_zones": []})
+    if values["aws_network_flow_logs"] != "none":
+        yield Switch("No flow logs", {"aws_network_flow_logs": "none"})
+    if values["aws_identity_kms_key"] == "customer":
+        yield Switch("AWS's own keys", {"aws_identity_kms_key": "aws"})
     for name, label in (
-        ("aws_network_flow_logs", "No flow logs"),
         ("aws_load_balancer_waf", "No web ACL"),
         ("aws_cache_enabled", "No query cache"),
-        ("aws_identity_kms_key", "AWS's own keys"),
         ("aws_fleet_detailed_monitoring", "Metrics every 5 minutes"),
         ("aws_observability_alarms", "No alarms"),
         ("aws_observability_dashboard", "No dashboard"),
@@ -259,22 +284,26 @@ def switches(values: Values, prices: Prices) -> Iterator[Switch]:
     if values.flag("aws_cache_enabled") and values.number("aws_cache_num_cache_clusters") > 1:
         yield Switch("One cache node", {"aws_cache_num_cache_clusters": 1})
     if values.number("fleet_readers_max") and values.number("aws_fleet_reader_spot_percentage") < 100:
-        yield Switch("All readers on Spot", {"aws_fleet_reader_spot_percentage": 100})
+        base = int(values.number("aws_fleet_reader_on_demand_base"))
+        label = f"All readers but {base} on Spot" if base else "All readers on Spot"
+        yield Switch(label, {"aws_fleet_reader_spot_percentage": 100})
     yield from _types(values, prices)
 
 
 def _types(values: Values, prices: Prices) -> Iterator[Switch]:
-    writer, reader = "aws_fleet_instance_type", "aws_fleet_reader_instance_type"
-    # The readers' type is the writer's where it isn't set: each is changed without the other.
-    types = {name: values[name] for name in (writer, reader)}
-    if not values.number("fleet_readers_max"):
-        del types[reader]
-    for name, label in ((writer, "Writer one size smaller"), (reader, "Readers one size smaller")):
-        if name in types and (smaller := prices.smaller(types[name])):
-            yield Switch(label, types | {name: smaller})
-    arm = {name: prices.arm(instance_type) for name, instance_type in types.items()}
-    if all(arm.values()):
-        yield Switch("Graviton (an arm64 image)", arm)
+    writer, reader = values["aws_fleet_instance_type"], values.reader_type
+
+    def types(writer: str, reader: str) -> dict[str, Any]:
+        # The readers' type is the writer's where it isn't set: each is changed without the other.
+        changes: dict[str, Any] = {"aws_fleet_instance_type": writer}
+        return changes | ({"aws_fleet_reader_instance_types": [reader]} if values.number("fleet_readers_max") else {})
+
+    if smaller := prices.smaller(writer):
+        yield Switch("Writer one size smaller", types(smaller, reader))
+    if values.number("fleet_readers_max") and (smaller := prices.smaller(reader)):
+        yield Switch("Readers one size smaller", types(writer, smaller))
+    if (writer_arm := prices.arm(writer)) and (reader_arm := prices.arm(reader)):
+        yield Switch("Graviton (with an arm64 image)", types(writer_arm, reader_arm))
 
 
 def estimate(values: Values, prices: Prices) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.chromafleet.aws.plugins.module_utils.aws_reader import FLEET_TAG, tag_dict
@@ -18,6 +18,8 @@ from ansible_collections.chromafleet.aws.plugins.module_utils.aws_reader import 
 if TYPE_CHECKING:
     from ansible_collections.chromafleet.aws.plugins.module_utils.aws_reader import Reader
 
+# What destroy tags the last snapshots of the data with, so that they are no part of the fleet.
+KEPT_TAG = "chromafleet:kept-fleet"
 # DescribeTags takes so many at a time.
 TAGS_AT_ONCE = 20
 KEY_TYPES = ["RSA_1024", "RSA_2048", "RSA_3072", "RSA_4096", "EC_prime256v1", "EC_secp384r1", "EC_secp521r1"]
@@ -81,6 +83,7 @@ class Search:
         self.own_prefixes = (
             f"chromafleet/{aws.fleet}/",
             f"/chromafleet/{aws.fleet}/",
+            f"/chromafleet-network/{aws.fleet}/",
             f"chromafleet-{aws.fleet}-{self.account}-",
             f"{aws.fleet}-{aws.region}-",
         )
@@ -105,11 +108,12 @@ def instances(search: Search) -> Iterator[Resource]:
 
 
 def snapshots(search: Search) -> Iterator[Resource]:
-    """Whoever destroys a fleet wants to keep its snapshots, or deletes them by hand."""
-    rows = search.aws.pages("ec2", "describe_snapshots", "Snapshots", OwnerIds=["self"], Filters=search.aws.filters)
-    for row in rows:
-        arn = search.arn("ec2", f"snapshot/{row['SnapshotId']}")
-        yield Resource("ec2:snapshot", row["SnapshotId"], arn, kept=f"snapshot of {row['VolumeId']}")
+    """All are kept: those that destroy made, by a tag of their own, and those that somebody else made of a volume."""
+    for tag, why in ((KEPT_TAG, "last snapshot of"), (FLEET_TAG, "snapshot of")):
+        filters = [{"Name": f"tag:{tag}", "Values": [search.aws.fleet]}]
+        for row in search.aws.pages("ec2", "describe_snapshots", "Snapshots", OwnerIds=["self"], Filters=filters):
+            arn = search.arn("ec2", f"snapshot/{row['SnapshotId']}")
+            yield Resource("ec2:snapshot", row["SnapshotId"], arn, kept=f"{why} {row['VolumeId']}")
 
 
 def rest_of_ec2(search: Search) -> Iterator[Resource]:
@@ -183,7 +187,7 @@ def secrets(search: Search) -> Iterator[Resource]:
     for row in search.aws.pages("secretsmanager", "list_secrets", "SecretList", IncludePlannedDeletion=True):
         if search.owns(row["Name"], row["ARN"], lambda row=row: tag_dict(row.get("Tags"))):
             deleted = row.get("DeletedDate")
-            kept = f"in its recovery window, deleted {deleted:%Y-%m-%d}" if deleted else ""
+            kept = f"in its recovery window, deletion date {deleted:%Y-%m-%d}" if deleted else ""
             yield Resource("secretsmanager:secret", row["Name"], row["ARN"], kept=kept)
 
 
@@ -372,15 +376,14 @@ LISTINGS: dict[Callable[[Search], Iterator[Resource]], tuple[str, ...]] = {
 LISTED = {kind for kinds in LISTINGS.values() for kind in kinds}
 
 
-def leftovers(aws: Reader, endpoints: list[str]) -> list[Resource]:
-    """Everything that is listed, whether it counts or not, by kind and name."""
+def leftovers(aws: Reader, endpoints: list[str], keep: set[str]) -> list[Resource]:
+    """Everything that is listed, whether it counts or not, by kind and name; `keep` are kinds that are kept."""
     search = Search(aws, endpoints)
     with ThreadPoolExecutor(max_workers=len(LISTINGS)) as pool:
-        found = {
-            resource.arn + resource.name: resource
-            for part in pool.map(lambda listing: list(listing(search)), LISTINGS)
-            for resource in part
-        }
+        listed = [resource for part in pool.map(lambda listing: list(listing(search)), LISTINGS) for resource in part]
     unlisted = [arn for arn in search.tagged if arn_type(arn) not in LISTED]
-    resources = [*found.values(), *(Resource(arn_type(arn), arn.split(":", 5)[5], arn) for arn in unlisted)]
-    return sorted(resources, key=lambda resource: (resource.kind, resource.name))
+    found = [*listed, *(Resource(arn_type(arn), arn.split(":", 5)[5], arn) for arn in unlisted)]
+    return sorted(
+        (replace(one, kept="asked for") if one.kind in keep else one for one in found),
+        key=lambda resource: (resource.kind, resource.name),
+    )

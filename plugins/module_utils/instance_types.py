@@ -17,8 +17,8 @@ X86, ARM = "x86_64", "arm64"
 #: Chroma's own table: memory (GiB) to vectors of 1024 dimensions.
 TABLE = {2: 250_000, 4: 700_000, 8: 1_700_000, 16: 3_600_000, 32: 7_500_000, 64: 15_000_000}
 TABLE_DIMENSIONS = 1024
-#: GiB for a million of them, and what the disk needs besides.
-MEMORY_OF_A_MILLION = 1 / 0.245
+#: Chroma's rule of thumb: how many of them a GiB holds, and the GiB that the disk needs besides.
+VECTORS_OF_A_GIB = 245_000
 DISK_BESIDES = 5
 
 #: Size to (vCPUs, GiB) of the burstable families.
@@ -110,4 +110,4 @@ def smallest(vectors: int, dimensions: int, processor: str) -> str | None:
 
 def disk(vectors: int, dimensions: int) -> int:
     """GiB of disk that the vectors need."""
-    return ceil(vectors / 1e6 * MEMORY_OF_A_MILLION * dimensions / TABLE_DIMENSIONS) + DISK_BESIDES
+    return ceil(vectors * dimensions / (VECTORS_OF_A_GIB * TABLE_DIMENSIONS)) + DISK_BESIDES

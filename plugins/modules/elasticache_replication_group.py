@@ -111,6 +111,9 @@ options:
       - Nothing is done for a group whose token AWS has changed since then, so that an interrupted rotation can be run
         again. Without it every run changes the group.
     type: str
+  maintenance_window:
+    description: The hour of the week in which AWS may patch, in UTC, as V(sun:05:00-sun:06:00).
+    type: str
   snapshot_retention:
     description: Days that automatic snapshots are kept; V(0) makes none.
     type: int
@@ -122,7 +125,10 @@ options:
     type: bool
     default: true
   wait:
-    description: Whether to wait until the group is available, or gone.
+    description:
+      - Whether to wait until the group is available, or gone.
+      - A group that is being made, modified or deleted by something else is waited for in any case, since AWS takes no
+        change of it.
     type: bool
     default: true
   wait_timeout:
@@ -238,6 +244,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
     boto3_tag_list_to_ansible_dict,
     compare_aws_tags,
 )
+from ansible_collections.chromafleet.aws.plugins.module_utils.elasticache import replication_group_properties
 
 Group = dict[str, Any]
 
@@ -259,6 +266,7 @@ CREATE_ARGUMENTS = {
     "at_rest_encryption": "AtRestEncryptionEnabled",
     "kms_key_id": "KmsKeyId",
     "auth_token": "AuthToken",
+    "maintenance_window": "PreferredMaintenanceWindow",
     "snapshot_retention": "SnapshotRetentionLimit",
 }
 # Option -> what ModifyReplicationGroup calls it.
@@ -271,6 +279,7 @@ MODIFY_ARGUMENTS = {
     "multi_az": "MultiAZEnabled",
     "security_group_ids": "SecurityGroupIds",
     "parameter_group": "CacheParameterGroupName",
+    "maintenance_window": "PreferredMaintenanceWindow",
     "snapshot_retention": "SnapshotRetentionLimit",
 }
 KEEP_OR_DELETE = "Keep the old value, or delete the group first."
@@ -300,7 +309,8 @@ class ReplicationGroup:
         except is_boto3_error_code("ReplicationGroupNotFoundFault"):
             return None
         group = groups["ReplicationGroups"][0]
-        group["Tags"] = self.get_tags(group["ARN"]) if group.get("Status") != "deleting" else {}
+        # AWS tells the tags of an available group only.
+        group["Tags"] = self.get_tags(group["ARN"]) if group.get("Status") == "available" else {}
         group["Member"] = self.get_member(group)
         return group
 
@@ -322,35 +332,16 @@ class ReplicationGroup:
 
     @staticmethod
     def properties(group: Group) -> dict[str, Any]:
-        """What the group has, in terms of this module's options; a property that the API does not tell is missing."""
-        member = group.get("Member", {})
-        endpoint = next((node.get("PrimaryEndpoint") or {} for node in group.get("NodeGroups") or []), {})
-        found = {
-            "description": group.get("Description"),
-            "engine": group.get("Engine") or member.get("Engine"),
-            "engine_version": member.get("EngineVersion"),
-            "node_type": group.get("CacheNodeType"),
-            "num_cache_clusters": len(group["MemberClusters"]) if group.get("MemberClusters") else None,
-            "automatic_failover": group.get("AutomaticFailover", "disabled") in ("enabled", "enabling"),
-            "multi_az": group.get("MultiAZ", "disabled") == "enabled",
-            "port": endpoint.get("Port"),
-            "subnet_group": member.get("CacheSubnetGroupName"),
-            "security_group_ids": sorted(item["SecurityGroupId"] for item in member["SecurityGroups"])
-            if member.get("SecurityGroups")
-            else None,
-            "parameter_group": (member.get("CacheParameterGroup") or {}).get("CacheParameterGroupName"),
-            "transit_encryption": group.get("TransitEncryptionEnabled"),
-            "at_rest_encryption": group.get("AtRestEncryptionEnabled"),
-            "kms_key_id": group.get("KmsKeyId"),
-            "snapshot_retention": group.get("SnapshotRetentionLimit", 0),
-        }
-        return {name: value for name, value in found.items() if value is not None}
+        """What the group has, in terms of this module's options."""
+        return replication_group_properties(group, group.get("Member", {}))
 
     def differences(self, found: dict[str, Any]) -> dict[str, Any]:
         """The options that the group does not fulfil."""
         wanted = {name: self.params[name] for name in found if self.params.get(name) is not None}
         if "security_group_ids" in wanted:
             wanted["security_group_ids"] = sorted(wanted["security_group_ids"])
+        if "maintenance_window" in wanted:
+            wanted["maintenance_window"] = wanted["maintenance_window"].lower()
         changes = {name: value for name, value in wanted.items() if value != found[name]}
         key = changes.get("kms_key_id", "")
         if "alias/" in key or found.get("kms_key_id", "").endswith(f"/{key}"):
@@ -384,7 +375,7 @@ class ReplicationGroup:
 
     def tag_differences(self, group: Group) -> tuple[dict[str, str], list[str]]:
         """Tags to set and keys to remove."""
-        if self.params["tags"] is None:
+        if self.params["tags"] is None or group.get("Status") != "available":
             return {}, []
         return compare_aws_tags(group["Tags"], self.params["tags"], self.params["purge_tags"])
 
@@ -519,12 +510,13 @@ def ensure_present(group: ReplicationGroup) -> dict[str, Any]:
     """Create the group or bring it to what is wanted."""
     module = group.module
     current = group.get()
-    if current and current.get("Status") == "deleting":
-        if module.check_mode:
-            current = None
-        else:
-            group.wait("replication_group_deleted")
+    status = current.get("Status") if current else "absent"
+    if status not in ("available", "absent"):
+        if not module.check_mode:
+            group.wait("replication_group_deleted" if status == "deleting" else "replication_group_available")
             current = group.get()
+        elif status == "deleting":
+            current = None
     if current is None:
         return create(group)
 
@@ -542,17 +534,16 @@ def ensure_present(group: ReplicationGroup) -> dict[str, Any]:
         after["auth_token_update"] = module.params["auth_token_update"]
     result = {"changed": bool(after), "diff": {"before": before, "after": after}}
     if not module.check_mode:
+        # Tags first: a group that is being modified takes none.
+        if tags or keys:
+            group.tag(current["ARN"], tags, keys)
         if changes:
-            if current.get("Status") != "available":
-                group.wait("replication_group_available")
             group.modify(changes, found)
         if token:
             group.update_auth_token()
-        if tags or keys:
-            group.tag(current["ARN"], tags, keys)
-        if module.params["wait"] and (changes or token or current.get("Status") != "available"):
+        if module.params["wait"] and (changes or token):
             group.wait("replication_group_available")
-        if after or current.get("Status") != "available":
+        if after:
             current = group.get()
     return {**result, "replication_group": result_of(current)}
 
@@ -600,6 +591,7 @@ def main() -> None:
             "auth_token": {"type": "str", "no_log": True},
             "auth_token_update": {"type": "str", "choices": ["rotate", "set"], "no_log": False},
             "auth_token_since": {"type": "str", "no_log": False},
+            "maintenance_window": {"type": "str"},
             "snapshot_retention": {"type": "int"},
             "final_snapshot": {"type": "str"},
             "apply_immediately": {"type": "bool", "default": True},

@@ -26,7 +26,7 @@ options:
     description: What to read. Without it, everything.
     type: list
     elements: str
-    choices: [fleet, identity, load_balancer, secrets, storage]
+    choices: [cache, fleet, identity, load_balancer, network, observability, registry, secrets, storage]
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -74,17 +74,25 @@ except ImportError:  # AnsibleAWSModule says so itself
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.chromafleet.aws.plugins.module_utils.aws_reader import Reader
 from ansible_collections.chromafleet.aws.plugins.module_utils.fleet_state import (
+    cache,
     fleet,
     identity,
     load_balancer,
+    network,
+    observability,
+    registry,
     secrets,
     storage,
 )
 
 LAYERS = {
+    "cache": cache.read,
     "fleet": fleet.read,
     "identity": identity.read,
     "load_balancer": load_balancer.read,
+    "network": network.read,
+    "observability": observability.read,
+    "registry": registry.read,
     "secrets": secrets.read,
     "storage": storage.read,
 }

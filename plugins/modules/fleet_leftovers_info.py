@@ -29,6 +29,11 @@ options:
     type: list
     elements: str
     default: []
+  keep:
+    description: Kinds that are kept on purpose, such as C(ec2:volume), as RV(left[].kind) names them.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -80,7 +85,7 @@ kept:
     why:
       description: Why it is kept.
       type: str
-      sample: in its recovery window, deleted 2025-06-01
+      sample: in its recovery window, deletion date 2025-06-01
 """
 
 try:
@@ -99,23 +104,19 @@ def main() -> None:
         argument_spec={
             "fleet": {"type": "str", "required": True},
             "endpoints": {"type": "list", "elements": "str", "default": []},
+            "keep": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
     fleet = module.params["fleet"]
     try:
-        found = leftovers(Reader(module, fleet), module.params["endpoints"])
+        found = leftovers(Reader(module, fleet), module.params["endpoints"], set(module.params["keep"]))
     except (BotoCoreError, ClientError) as error:
         module.fail_json_aws(error, msg=f"Can't look for what is left of the fleet {fleet}")
-
-    def told(resource: object, *keys: str) -> dict[str, str]:
-        return {key: getattr(resource, key) for key in ("kind", "name", "arn", *keys)}
-
-    module.exit_json(
-        changed=False,
-        left=[told(resource) for resource in found if not resource.gone and not resource.kept],
-        kept=[{**told(resource), "why": resource.kept} for resource in found if resource.kept],
-    )
+    listed = [resource for resource in found if not resource.gone]
+    left = [{"kind": one.kind, "name": one.name, "arn": one.arn} for one in listed if not one.kept]
+    kept = [{"kind": one.kind, "name": one.name, "arn": one.arn, "why": one.kept} for one in listed if one.kept]
+    module.exit_json(changed=False, left=left, kept=kept)
 
 
 if __name__ == "__main__":

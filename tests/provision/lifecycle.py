@@ -2,22 +2,62 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from local_api import ROOT, LocalApi
+from local_api import ROOT, LocalApi, local_api
 
+REGION = "eu-central-1"
+DOMAIN = "vectors.chromafleet.dev"
+STATE = Path(os.environ.get("CHROMAFLEET_LOCAL_STATE", Path.home() / ".local/state/chromafleet-local"))
+START = """
+from localcloud import images, pki, registry
+images.build(["services", "chroma"], print)
+pki.ensure()
+registry.start()
+"""
 BIN = Path(sys.executable).parent
 COUNTS = re.compile(r"^(\d+) create, (\d+) change, (\d+) destroy, (\d+) unchanged$", re.MULTILINE)
 CHANGED = re.compile(r"^localhost\s+: ok=\d+\s+changed=(\d+)", re.MULTILINE)
 #: Where the recorded calls go, for the deployer's policy.
 RECORDS = ROOT / ".cache/calls"
+
+EC2_LISTS = [
+    ("describe_vpcs", "Vpcs", "VpcId"),
+    ("describe_subnets", "Subnets", "SubnetId"),
+    ("describe_route_tables", "RouteTables", "RouteTableId"),
+    ("describe_internet_gateways", "InternetGateways", "InternetGatewayId"),
+    ("describe_security_groups", "SecurityGroups", "GroupId"),
+    ("describe_addresses", "Addresses", "AllocationId"),
+    ("describe_volumes", "Volumes", "VolumeId"),
+    ("describe_launch_templates", "LaunchTemplates", "LaunchTemplateName"),
+]
+LISTS = [
+    ("autoscaling", "describe_auto_scaling_groups", "AutoScalingGroups", "AutoScalingGroupName"),
+    ("elbv2", "describe_load_balancers", "LoadBalancers", "LoadBalancerName"),
+    ("elbv2", "describe_target_groups", "TargetGroups", "TargetGroupName"),
+    ("elasticache", "describe_replication_groups", "ReplicationGroups", "ReplicationGroupId"),
+    ("elasticache", "describe_cache_subnet_groups", "CacheSubnetGroups", "CacheSubnetGroupName"),
+    ("ecr", "describe_repositories", "repositories", "repositoryName"),
+    ("s3", "list_buckets", "Buckets", "Name"),
+    ("secretsmanager", "list_secrets", "SecretList", "Name"),
+    ("iam", "list_roles", "Roles", "RoleName"),
+    ("iam", "list_instance_profiles", "InstanceProfiles", "InstanceProfileName"),
+    ("logs", "describe_log_groups", "logGroups", "logGroupName"),
+    ("cloudwatch", "describe_alarms", "MetricAlarms", "AlarmName"),
+    ("cloudwatch", "list_dashboards", "DashboardEntries", "DashboardName"),
+    ("sns", "list_topics", "Topics", "TopicArn"),
+    ("acm", "list_certificates", "CertificateSummaryList", "DomainName"),
+]
 
 
 @dataclass
@@ -50,15 +90,46 @@ class Run:
         return {tuple(row[:3]) for row in cells if row[0] in {"create", "change", "destroy"}}
 
 
+def start_registry() -> Path:
+    """Run the local registry, which stands for ECR's, and return the certificate of who signed its own.
+
+    The tests run in several processes, and the registry is one container.
+    """
+    with local_api() as api, (Path(tempfile.gettempdir()) / "chromafleet-registry.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        port = api.url.rpartition(":")[2]
+        subprocess.run(
+            [sys.executable, "-c", START],
+            env=os.environ | {"PYTHONPATH": str(ROOT / "local"), "CHROMAFLEET_LOCAL_API_PORT": port},
+            check=True,
+            capture_output=True,
+            timeout=300,
+        )
+    return STATE / "pki/ca.pem"
+
+
 class Environment:
     """One inventory, and the account that it is run against."""
 
-    def __init__(self, name: str, api: LocalApi, overrides: dict, folder: Path) -> None:
+    def __init__(self, name: str, api: LocalApi, authority: Path, folder: Path) -> None:
         self.name, self.api = name, api
-        self.overrides = folder / "overrides.json"
-        self.overrides.write_text(json.dumps(overrides))
         self.keys = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
         self.recorded: list[dict] = []
+        self.overrides = folder / "overrides.json"
+        # What a user fills in, and where the images come from on a machine that reaches no registry.
+        image = {"name": "chroma", "source": "chromafleet-local/chroma:1.5.9", "tag": "1.5.9"}
+        values = {
+            "fleet_domain": DOMAIN,
+            "aws_registry_endpoint": "localhost:5443",
+            "aws_registry_ca_path": str(authority),
+            "aws_registry_images": [image],
+        }
+        self.overrides.write_text(json.dumps(values))
+        self.client("route53").create_hosted_zone(Name=DOMAIN, CallerReference=name)
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of the account, in the region of the repository's environments."""
+        return self.api.client(service, region=REGION)
 
     def run(self, playbook: str, *arguments: str) -> Run:
         """Run a playbook of the repository as a user would, with credentials in the process environment."""
@@ -89,6 +160,19 @@ class Environment:
         run = Run(done.returncode, done.stdout, time.monotonic() - started, calls)
         print(f"{self.name} {playbook} {' '.join(arguments)}: {run.seconds:.0f} s, {len(calls)} calls")
         return run
+
+    def what_is_left(self) -> list[str]:
+        """By the services' own listings, asked apart from the project's code: what a fleet must not leave."""
+        ec2, mine = self.client("ec2"), [{"Name": "tag:chromafleet:fleet", "Values": [self.name]}]
+        instances = [one for many in ec2.describe_instances(Filters=mine)["Reservations"] for one in many["Instances"]]
+        left = [one["InstanceId"] for one in instances if one["State"]["Name"] != "terminated"]
+        gateways = ec2.describe_nat_gateways(Filters=mine)["NatGateways"]
+        left += [one["NatGatewayId"] for one in gateways if one["State"] != "deleted"]
+        for call, key, identity in EC2_LISTS:
+            left += [one[identity] for one in getattr(ec2, call)(Filters=mine)[key]]
+        for service, call, key, identity in LISTS:
+            left += [one[identity] for one in getattr(self.client(service), call)()[key] if self.name in one[identity]]
+        return left
 
     def keep_record(self) -> None:
         """Leave what was called where the deployer's policy is made from."""

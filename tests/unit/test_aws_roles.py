@@ -6,9 +6,7 @@ import json
 import re
 
 import pytest
-from ansible_runs import ROOT
 
-ROLES = ROOT / "roles"
 LOAD_BALANCER = {
     "aws_load_balancer_name": "production",
     "aws_load_balancer_cells": [{"name": "main"}],
@@ -19,18 +17,18 @@ LOAD_BALANCER = {
     "aws_load_balancer_reader_endpoint": "read.chroma.example.com",
     "aws_load_balancer_found": {"hosted_zones": {}, "certificates": {}, "load_balancers": {}},
 }
-FLEET = {
-    "aws_fleet_name": "production",
-    "aws_fleet_cell": "main",
-    "aws_fleet_tags": {"chromafleet:fleet": "production", "chromafleet:cell": "main"},
-    "aws_fleet_subnets": [{"id": "subnet-1", "availability_zone": "eu-central-1a"}],
-    "aws_fleet_security_group_id": "sg-1",
-    "aws_fleet_instance_profile": "arn:aws:iam::123456789012:instance-profile/production-node",
-    "aws_fleet_writer_target_group_arn": "arn:writer",
-    "aws_fleet_reader_target_group_arn": "arn:reader",
+SECRETS = {
+    "aws_secrets_tokens_name": "tokens",
+    "aws_secrets_cache_name": "cache",
+    "aws_secrets_snapshots_name": "snapshots",
+    "aws_secrets_found": {"secrets": {}, "recoverable": {}},
 }
-SECRETS = {"aws_secrets_tokens_name": "tokens", "aws_secrets_cache_name": "cache"}
 TOKEN = {"name": "admin", "scope": "admin"}
+STORAGE = {
+    "aws_storage_bucket": "chromafleet-production",
+    "aws_storage_account_id": "123456789012",
+    "aws_storage_found": {"buckets": {}, "lifecycle_rules": {}},
+}
 
 CASES = {
     "no certificate": (
@@ -53,22 +51,6 @@ CASES = {
             "hyphens: choose shorter ones."
         ),
     ),
-    "more readers than the most": (
-        "aws_fleet",
-        {**FLEET, "aws_fleet_readers_min": 3, "aws_fleet_readers_max": 2},
-        (
-            "aws_fleet_readers_min <= aws_fleet_readers_desired <= aws_fleet_readers_max must hold, but they are "
-            "3, 3 and 2."
-        ),
-    ),
-    "tags of another cell": (
-        "aws_fleet",
-        {**FLEET, "aws_fleet_tags": {"chromafleet:fleet": "production"}},
-        (
-            "aws_fleet_tags must hold chromafleet:fleet: production and chromafleet:cell: main, by which the cell's "
-            'resources are found again, but is {"chromafleet:fleet": "production"}.'
-        ),
-    ),
     "one name twice": (
         "aws_secrets",
         {**SECRETS, "aws_secrets_tokens": [TOKEN, TOKEN]},
@@ -78,6 +60,66 @@ CASES = {
         "aws_secrets",
         {**SECRETS, "aws_secrets_tokens": [{**TOKEN, "scope": "root"}]},
         "value of scope must be one of: read, write, admin, got: root found in aws_secrets_tokens",
+    ),
+    "no token": (
+        "aws_secrets",
+        {**SECRETS, "aws_secrets_tokens": []},
+        "aws_secrets_tokens must list at least one token and each name once, but its names are: none.",
+    ),
+    "name of a token": (
+        "aws_secrets",
+        {**SECRETS, "aws_secrets_tokens": [{**TOKEN, "name": "the admin"}]},
+        'aws_secrets_tokens has the name "the admin" (9 characters), but a token is named in logs and commands',
+    ),
+    "long name of a token": (
+        "aws_secrets",
+        {**SECRETS, "aws_secrets_tokens": [{**TOKEN, "name": "a" * 64}]},
+        f'aws_secrets_tokens has the name "{"a" * 64}" (64 characters)',
+    ),
+    "tenant": (
+        "aws_secrets",
+        {**SECRETS, "aws_secrets_tokens": [{**TOKEN, "tenants": ["acme", "no/tenant"]}]},
+        'aws_secrets_tokens: admin has the tenants ["acme", "no/tenant"], but needs at least one, each with 3 to 512',
+    ),
+    "no tenants": (
+        "aws_secrets",
+        {**SECRETS, "aws_secrets_tokens": [{**TOKEN, "tenants": []}]},
+        "aws_secrets_tokens: admin has the tenants [], but needs at least one",
+    ),
+    "name of a secret": (
+        "aws_secrets",
+        {**SECRETS, "aws_secrets_cache_name": "the cache"},
+        'The secret\'s name "the cache" has 9 characters; Secrets Manager allows 512, letters, digits and /_+=.@- only',
+    ),
+    "long name of a secret": (
+        "aws_secrets",
+        {**SECRETS, "aws_secrets_cache_name": "c" * 513},
+        "has 513 characters; Secrets Manager allows 512",
+    ),
+    "key of the secrets": (
+        "aws_secrets",
+        {**SECRETS, "aws_secrets_kms_key_arn": "alias/mine"},
+        'aws_secrets_kms_key_arn is "alias/mine", but must be the ARN of a KMS key',
+    ),
+    "long name of a bucket": (
+        "aws_storage",
+        {**STORAGE, "aws_storage_bucket": "b" * 60},
+        f'The bucket\'s name "{"b" * 60}-logs" has 65 characters, but S3 allows 3 to 63',
+    ),
+    "name of a bucket": (
+        "aws_storage",
+        {**STORAGE, "aws_storage_bucket": "Snapshots"},
+        'The bucket\'s name "Snapshots" has 9 characters, but S3 allows 3 to 63: lower-case letters',
+    ),
+    "key of the bucket": (
+        "aws_storage",
+        {**STORAGE, "aws_storage_kms_key_arn": "1234"},
+        'aws_storage_kms_key_arn is "1234", but must be the ARN of a KMS key',
+    ),
+    "days": (
+        "aws_storage",
+        {**STORAGE, "aws_storage_access_logs_days": 0},
+        "aws_storage_noncurrent_days is 30 and aws_storage_access_logs_days is 0, but S3 expires after 1 day",
     ),
 }
 PLAY = """
@@ -106,56 +148,3 @@ def test_bad_input_is_one_sentence(play, case):
     assert done.returncode == 2
     assert flat(sentence) in flat(done.stdout + done.stderr)
     assert "changed=0" in done.stdout
-
-
-POLICY = """
-- hosts: localhost
-  connection: local
-  gather_facts: false
-  vars:
-    aws_identity_partition: aws
-    aws_identity_region: eu-central-1
-    aws_identity_account_id: "123456789012"
-    aws_identity_bucket: chromafleet-production
-    aws_identity_secret_prefix: chromafleet/production/
-    aws_identity_log_group_prefix: /chromafleet/production/
-    aws_identity_repository_prefix: chromafleet/production/
-    aws_identity_metric_namespace: ChromaFleet
-    aws_storage_partition: aws
-    aws_storage_bucket: chromafleet-production
-  tasks:
-    - ansible.builtin.copy:
-        dest: "{{ result }}"
-        content: "{{ lookup('ansible.builtin.template', template) }}"
-"""
-
-
-@pytest.fixture
-def render(play, tmp_path):
-    def run(template):
-        extra = {"template": f"{ROLES}/{template}", "result": str(tmp_path / "policy.json")}
-        done = play(POLICY, "-e", json.dumps(extra))
-        assert done.returncode == 0, done.stdout + done.stderr
-        return json.loads((tmp_path / "policy.json").read_text())["Statement"]
-
-    return run
-
-
-def test_nodes_may_touch_only_what_the_fleet_owns(render):
-    statements = {statement["Sid"]: statement for statement in render("aws_identity/templates/policy.json.j2")}
-    everywhere = {sid for sid, statement in statements.items() if statement["Resource"] == "*"}
-    # These two calls take no resource; the namespace narrows the first.
-    assert everywhere == {"OwnMetrics", "RegistryLogin"}
-    assert statements["OwnMetrics"]["Condition"] == {"StringEquals": {"cloudwatch:namespace": "ChromaFleet"}}
-    assert statements["RegistryLogin"]["Action"] == "ecr:GetAuthorizationToken"
-    for sid, statement in statements.items():
-        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
-        assert not [action for action in actions if "*" in action], sid
-        assert sid in everywhere or "production" in statement["Resource"], sid
-
-
-def test_the_bucket_refuses_plain_http(render):
-    (statement,) = render("aws_storage/templates/policy.json.j2")
-    assert statement["Effect"] == "Deny"
-    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
-    assert statement["Resource"] == ["arn:aws:s3:::chromafleet-production", "arn:aws:s3:::chromafleet-production/*"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import boto3
@@ -213,6 +214,7 @@ MEMBER = {
             "CacheSubnetGroupName": "production-main",
             "SecurityGroups": [{"SecurityGroupId": "sg-2", "Status": "active"}, {"SecurityGroupId": "sg-1"}],
             "CacheParameterGroup": {"CacheParameterGroupName": "default.valkey8"},
+            "PreferredMaintenanceWindow": "sun:05:00-sun:06:00",
         }
     ]
 }
@@ -231,7 +233,8 @@ def recorded(monkeypatch):
 
         def described(**more):
             stub.add_response("describe_replication_groups", answer(**more))
-            stub.add_response("list_tags_for_resource", {"TagList": []})
+            if more.get("status", "available") == "available":  # of others, AWS tells no tags
+                stub.add_response("list_tags_for_resource", {"TagList": []})
             stub.add_response("describe_cache_clusters", MEMBER, {"CacheClusterId": "production-main-001"})
 
         stub.described = described
@@ -248,6 +251,7 @@ def recorded(monkeypatch):
         {"engine_version": "8.0.1"},
         {"security_group_ids": ["sg-1", "sg-2"]},
         {"subnet_group": "production-main"},
+        {"maintenance_window": "Sun:05:00-Sun:06:00"},
         {"parameter_group": "default.valkey8"},
         {"kms_key_id": "1234"},
         {"kms_key_id": "alias/cache"},
@@ -282,6 +286,84 @@ def test_what_cannot_be_changed(run, recorded, arguments, sentence):
     assert result["msg"].startswith(sentence)
 
 
+def described_since(recorded, changed):
+    """The group as it is, its token changed at that time (UTC, noon being 12)."""
+    group = answer()
+    group["ReplicationGroups"][0]["AuthTokenLastModifiedDate"] = datetime(2026, 1, 31, changed, tzinfo=UTC)
+    recorded.add_response("describe_replication_groups", group)
+    recorded.add_response("list_tags_for_resource", {"TagList": []})
+    recorded.add_response("describe_cache_clusters", MEMBER, {"CacheClusterId": "production-main-001"})
+
+
+@pytest.mark.parametrize("update", ["rotate", "set"])
+def test_token_is_updated_once(run, recorded, update):
+    arguments = {"auth_token": TOKEN, "auth_token_update": update, "auth_token_since": "2026-01-31T12:00:00Z"}
+    described_since(recorded, 11)
+    assert run(check=True, name="production-main", **arguments)["changed"]
+    described_since(recorded, 11)
+    recorded.waited()
+    recorded.add_response(
+        "modify_replication_group",
+        {},
+        {
+            "ReplicationGroupId": "production-main",
+            "ApplyImmediately": True,
+            "AuthToken": TOKEN,
+            "AuthTokenUpdateStrategy": update.upper(),
+        },
+    )
+    recorded.waited(status="modifying")
+    recorded.waited()
+    described_since(recorded, 13)
+    result = run(name="production-main", **arguments)
+    assert result["changed"]
+    assert result["diff"] == {"before": {}, "after": {"auth_token_update": update}}
+    described_since(recorded, 13)
+    assert not run(name="production-main", **arguments)["changed"]
+
+
+def test_token_is_updated_after_other_changes(run, recorded):
+    recorded.described()
+    recorded.add_response(
+        "modify_replication_group",
+        {},
+        {"ReplicationGroupId": "production-main", "ApplyImmediately": True, "SnapshotRetentionLimit": 1},
+    )
+    recorded.waited(status="modifying")
+    recorded.waited()
+    recorded.add_response(
+        "modify_replication_group",
+        {},
+        {
+            "ReplicationGroupId": "production-main",
+            "ApplyImmediately": True,
+            "AuthToken": TOKEN,
+            "AuthTokenUpdateStrategy": "ROTATE",
+        },
+    )
+    recorded.waited()
+    recorded.described()
+    assert run(name="production-main", snapshot_retention=1, auth_token=TOKEN, auth_token_update="rotate")["changed"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"auth_token_update": "set"}, "missing parameter(s) required by 'auth_token_update': auth_token"),
+        (
+            {"auth_token": TOKEN, "auth_token_since": "2026-01-31T12:00:00Z"},
+            "missing parameter(s) required by 'auth_token_since': auth_token_update",
+        ),
+        (
+            {"auth_token": TOKEN, "auth_token_update": "set", "auth_token_since": "noon"},
+            "auth_token_since is 'noon', but must be a time in UTC such as 2026-01-31T12:00:00Z.",
+        ),
+    ],
+)
+def test_how_a_token_is_not_updated(run, recorded, arguments, sentence):
+    assert run(name="production-main", **arguments)["msg"] == sentence
+
+
 def test_changes_of_the_members(run, recorded):
     recorded.described()
     recorded.add_response(
@@ -293,12 +375,19 @@ def test_changes_of_the_members(run, recorded):
             "EngineVersion": "8.1",
             "SecurityGroupIds": ["sg-3"],
             "CacheParameterGroupName": "mine",
+            "PreferredMaintenanceWindow": "mon:01:00-mon:02:00",
         },
     )
     recorded.waited(status="modifying")
     recorded.waited()
     recorded.described()
-    result = run(name="production-main", engine_version="8.1", security_group_ids=["sg-3"], parameter_group="mine")
+    result = run(
+        name="production-main",
+        engine_version="8.1",
+        security_group_ids=["sg-3"],
+        parameter_group="mine",
+        maintenance_window="mon:01:00-mon:02:00",
+    )
     assert result["changed"]
     assert result["diff"]["before"]["security_group_ids"] == ["sg-1", "sg-2"]
 
@@ -351,6 +440,20 @@ def test_waits_for_a_group_that_is_being_made(run, recorded):
     result = run(name="production-main", node_type="cache.t4g.small")
     assert not result["changed"]
     assert result["replication_group"]["status"] == "available"
+
+
+def test_tags_of_a_group_that_is_being_made_are_no_difference(run, recorded):
+    recorded.described(status="creating")
+    assert not run(check=True, name="production-main", tags={"team": "search"})["changed"]
+
+
+def test_tags_come_before_the_change_that_makes_a_group_unavailable(run, recorded):
+    recorded.described()
+    recorded.add_response("add_tags_to_resource", {})
+    recorded.add_response("modify_replication_group", {})
+    recorded.described(status="modifying")
+    arguments = {"node_type": "cache.m7g.large", "tags": {"team": "search"}, "wait": False}
+    assert run(name="production-main", **arguments)["replication_group"]["status"] == "modifying"
 
 
 def test_waiting_ends_with_a_sentence(run, recorded):

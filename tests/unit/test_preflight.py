@@ -43,7 +43,7 @@ def preflight(tmp_path, play):
         process = play(PREFLIGHT, *arguments, inventory=folder)
         assert "Traceback" not in process.stdout + process.stderr
         _, _, failed = process.stdout.partition("msg:")
-        return process, " ".join(failed.partition("PLAY RECAP")[0].split())
+        return process, " ".join(failed.partition("PLAY RECAP")[0].split()).replace("''", "'")  # as YAML quotes it
 
     return run
 
@@ -63,8 +63,21 @@ FAULTS = {
         {"fleet_name": "a-fleet-with-a-very-long-name"},
         (
             '"a-fleet-with-a-very-long-name-main-writer" has 41 characters, but AWS allows 32: fleet_name (29) and '
-            "fleet_cell (4) may have 24 together, so shorten fleet_name to at most 20."
+            "the cell's name (4) may have 24 together, so shorten fleet_name to at most 20."
         ),
+    ),
+    "no cell": ({"fleet_cells": []}, "fleet_cells is empty, but a fleet has at least one cell"),
+    "one cell twice": (
+        {"fleet_cells": [{"name": "main"}, {"name": "main"}]},
+        "fleet_cells names main, main, and one of them twice: give each cell a name of its own.",
+    ),
+    "cell in capitals": (
+        {"fleet_cells": [{"name": "main"}, {"name": "Second"}]},
+        'fleet_cells has the name "Second", but AWS takes it into names',
+    ),
+    "a cell's name too long": (
+        {"fleet_cells": [{"name": "main"}, {"name": "of-the-search-and-ads-teams"}]},
+        '"demo-of-the-search-and-ads-teams-writer" has 39 characters, but AWS allows 32',
     ),
     "cache name too long": ({"aws_cache_name": "c" * 41}, "with 41 characters, but ElastiCache allows 40: shorten it."),
     "domain with a scheme": (
@@ -361,7 +374,7 @@ def test_empty_account_is_a_readable_inventory(play, tmp_path, moto_api):
 
 def test_defaults_are_those_that_environments_share():
     defaults = yaml.safe_load((ROOT / "roles" / "fleet" / "defaults" / "main.yml").read_text())
-    only_here = {"fleet_own_variables", "fleet_layers"}
+    only_here = {"fleet_own_variables", "fleet_layers", "fleet_cost_report", "fleet_destroy"}
     assert {name: value for name, value in defaults.items() if name not in only_here} == FLEET_DEFAULTS
 
 

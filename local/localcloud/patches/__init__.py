@@ -18,7 +18,8 @@ import moto
 #: The version that the patches were written against; another one needs the tests first.
 MOTO_VERSION = "5.2.5"
 
-Client = Callable[[str], Any]
+#: Makes a client; credentials come as boto3 takes them.
+Client = Callable[..., Any]
 
 
 @dataclass

@@ -23,7 +23,9 @@ def main() -> None:
     for patch in found:
         with mock_aws():
             try:
-                result[patch.name] = bool(patch.holds(lambda service: boto3.client(service, region_name=REGION)))
+                result[patch.name] = bool(
+                    patch.holds(lambda service, **keys: boto3.client(service, region_name=REGION, **keys))
+                )
             except Exception as error:  # a crash of moto is an answer here, and any kind can come
                 result[patch.name] = f"{type(error).__name__}: {error}"
     print(json.dumps(result, indent=1))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+from botocore.exceptions import ClientError
 
 from localcloud.patches import Client
 
@@ -59,3 +62,12 @@ def target_group(client: Client, **more: Any) -> str:
         Name="probe", Protocol="HTTP", Port=80, VpcId=vpc, HealthCheckPath="/", **more
     )
     return made["TargetGroups"][0]["TargetGroupArn"]
+
+
+def refused(call: Callable[[], Any], code: str) -> bool:
+    """Whether the API refuses a call with this error code."""
+    try:
+        call()
+    except ClientError as error:
+        return error.response["Error"]["Code"] == code
+    return False

@@ -7,8 +7,8 @@ import contextlib
 from typing import Any
 
 from moto.core.responses import ActionResult
-from moto.ec2.exceptions import EC2ClientError
-from moto.ec2.models import elastic_block_store, instances, launch_templates, tags
+from moto.ec2.exceptions import EC2ClientError, InvalidLaunchTemplateVersionNotFound
+from moto.ec2.models import elastic_block_store, instances, launch_templates, nat_gateways, tags, vpcs
 from moto.ec2.responses import launch_templates as responses
 from moto.ec2.utils import parse_user_data
 
@@ -103,6 +103,69 @@ def _launch_template_version_user_data(client: Client) -> bool:
     return len(_probe.group(client, 1, template=template)) == 1
 
 
+@restores("DeleteLaunchTemplateVersions exists, and the other versions keep their numbers")
+def delete_launch_template_versions() -> None:
+    template = launch_templates.LaunchTemplate
+    stock = template.create_version
+
+    def create_version(self: Any, data: dict[str, Any], description: str) -> Any:
+        number = self.versions[-1].number + 1 if self.versions else 1
+        version = stock(self, data, description)
+        version.number = number
+        return version
+
+    def get_version(self: Any, num: Any) -> Any:
+        words = {"$latest": self.versions[-1].number, "$default": self.default_version_number}
+        number = words.get(str(num).lower(), num)
+        for version in self.versions:
+            if str(version.number) == str(number):
+                return version
+        raise InvalidLaunchTemplateVersionNotFound(template_id=self.id, version=num)
+
+    def delete(self: Any) -> ActionResult:
+        found = self.ec2_backend.get_launch_template(self._get_param("LaunchTemplateId"))
+        leaving = [found.get_version(number) for number in self._get_param("Versions")]
+        found.versions = [version for version in found.versions if version not in leaving]
+        gone = [
+            {"LaunchTemplateId": found.id, "LaunchTemplateName": found.name, "VersionNumber": version.number}
+            for version in leaving
+        ]
+        return ActionResult(
+            {"SuccessfullyDeletedLaunchTemplateVersions": gone, "UnsuccessfullyDeletedLaunchTemplateVersions": []}
+        )
+
+    template.create_version = create_version
+    template.get_version = get_version
+    template.default_version = lambda self: self.get_version("$Default")
+    responses.LaunchTemplates.delete_launch_template_versions = delete
+
+
+@delete_launch_template_versions.shown_by
+def _delete_launch_template_versions(client: Client) -> bool:
+    ec2, template = client("ec2"), _probe.launch_template(client)
+    for size in ("t3.small", "t3.large"):
+        ec2.create_launch_template_version(LaunchTemplateId=template, LaunchTemplateData={"InstanceType": size})
+    ec2.delete_launch_template_versions(LaunchTemplateId=template, Versions=["2"])
+    ec2.modify_launch_template(LaunchTemplateId=template, DefaultVersion="3")
+    versions = ec2.describe_launch_template_versions(LaunchTemplateId=template, Versions=["$Default"])
+    left = ec2.describe_launch_template_versions(LaunchTemplateId=template)["LaunchTemplateVersions"]
+    (default,) = versions["LaunchTemplateVersions"]
+    return default["LaunchTemplateData"]["InstanceType"] == "t3.large" and [v["VersionNumber"] for v in left] == [1, 3]
+
+
+@restores("A launch template's tags can be changed")
+def launch_template_tags_change() -> None:
+    launch_templates.LaunchTemplate.tags = property(lambda self: self.get_tags(), lambda self, _tags: None)
+
+
+@launch_template_tags_change.shown_by
+def _launch_template_tags_change(client: Client) -> bool:
+    template = _probe.launch_template(client)
+    client("ec2").create_tags(Resources=[template], Tags=[{"Key": "k", "Value": "v"}])
+    (found,) = client("ec2").describe_launch_templates(LaunchTemplateIds=[template])["LaunchTemplates"]
+    return found["Tags"] == [{"Key": "k", "Value": "v"}]
+
+
 @restores("An instance gets its launch template's instance profile and metadata options")
 def launch_template_profile() -> None:
     stock = instances.InstanceBackend.run_instances
@@ -173,3 +236,60 @@ def _detach_by_volume(client: Client) -> bool:
     ec2.attach_volume(VolumeId=volume, InstanceId=made["InstanceId"], Device="/dev/sdf")
     ec2.detach_volume(VolumeId=volume)
     return ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0]["State"] == "available"
+
+
+@restores("DeleteNatGateway gives back the addresses and the network interface of the gateway")
+def nat_gateway_release() -> None:
+    stock = nat_gateways.NatGatewayBackend.delete_nat_gateway
+
+    def delete_nat_gateway(self: Any, nat_gateway_id: str) -> Any:
+        gateway = stock(self, nat_gateway_id)
+        for address in gateway.address_set:
+            if public_ip := address.get("publicIp"):
+                self.disassociate_address(address=public_ip)
+        self.enis.pop(gateway._eni.id, None)
+        return gateway
+
+    nat_gateways.NatGatewayBackend.delete_nat_gateway = delete_nat_gateway
+
+
+@nat_gateway_release.shown_by
+def _nat_gateway_release(client: Client) -> bool:
+    ec2 = client("ec2")
+    _, subnets = _probe.network(client)
+    address = ec2.allocate_address(Domain="vpc")["AllocationId"]
+    made = ec2.create_nat_gateway(SubnetId=subnets[0], AllocationId=address)["NatGateway"]["NatGatewayId"]
+    ec2.delete_nat_gateway(NatGatewayId=made)
+    in_use = "AssociationId" in ec2.describe_addresses(AllocationIds=[address])["Addresses"][0]
+    here = [{"Name": "subnet-id", "Values": [subnets[0]]}]
+    return not in_use and not ec2.describe_network_interfaces(Filters=here)["NetworkInterfaces"]
+
+
+@restores("ModifyVpcEndpoint adds and removes the routes of a gateway endpoint")
+def gateway_endpoint_routes() -> None:
+    stock = vpcs.VPCBackend.modify_vpc_endpoint
+
+    def modify_vpc_endpoint(self: Any, vpc_id: str, *args: Any, **more: Any) -> None:
+        endpoint = self.vpc_end_points[vpc_id]
+        before = set(endpoint.route_table_ids)
+        stock(self, vpc_id, *args, **more)
+        after = set(endpoint.route_table_ids)
+        if prefix_list := endpoint.destination_prefix_list_id:
+            for table in after - before:
+                self.create_route(table, None, gateway_id=endpoint.id, destination_prefix_list_id=prefix_list)
+            for table in before - after:
+                self.delete_route(table, prefix_list)
+
+    vpcs.VPCBackend.modify_vpc_endpoint = modify_vpc_endpoint
+
+
+@gateway_endpoint_routes.shown_by
+def _gateway_endpoint_routes(client: Client) -> bool:
+    ec2 = client("ec2")
+    vpc, _ = _probe.network(client)
+    one, other = (ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"] for _ in range(2))
+    made = ec2.create_vpc_endpoint(VpcId=vpc, ServiceName="com.amazonaws.us-east-1.s3", RouteTableIds=[one])
+    endpoint = made["VpcEndpoint"]["VpcEndpointId"]
+    ec2.modify_vpc_endpoint(VpcEndpointId=endpoint, AddRouteTableIds=[other], RemoveRouteTableIds=[one])
+    tables = ec2.describe_route_tables(RouteTableIds=[one, other])["RouteTables"]
+    return [table["RouteTableId"] for table in tables for route in table["Routes"] if "vpce-" in str(route)] == [other]

@@ -7,7 +7,9 @@ import socket
 import pytest
 
 ADMIN = "molecule-admin-0123456789abcdef"
+OLD_ADMIN = "molecule-admin-before-0123456789"
 READER = "molecule-reader-0123456789abcdef"
+WITHDRAWN = "molecule-reader-before-0123456789"
 TOKENS = "/etc/nginx/chromafleet/tokens.json"
 HEARTBEAT = "/api/v2/heartbeat"
 
@@ -46,13 +48,14 @@ def test_only_the_endpoint_is_reached_from_outside(host):
     [
         (),
         bearer("wrong-token-0123456789abcdef"),
+        bearer(WITHDRAWN),
         bearer(ADMIN[:-1]),
         bearer(ADMIN + "0"),
         bearer(hashlib.sha256(ADMIN.encode()).hexdigest()),
         ("--header", f"Authorization: Basic {ADMIN}"),
         ("--header", f"X-Chroma-Token: {ADMIN}"),
     ],
-    ids=["none", "wrong", "shorter", "longer", "its hash", "basic", "other header"],
+    ids=["none", "wrong", "withdrawn", "shorter", "longer", "its hash", "basic", "other header"],
 )
 def test_without_a_known_token_nobody_comes_in(host, header):
     for path in (HEARTBEAT, "/openapi.json", "/api/v2/tenants/default_tenant", "/loaded"):
@@ -62,7 +65,7 @@ def test_without_a_known_token_nobody_comes_in(host, header):
         assert json.loads(body)["error"] == "AuthorizationError"
 
 
-@pytest.mark.parametrize("token", [ADMIN, READER], ids=["admin", "reader"])
+@pytest.mark.parametrize("token", [ADMIN, OLD_ADMIN, READER], ids=["admin", "old admin", "reader"])
 def test_with_a_token_chroma_answers(host, chroma, token):
     status, head, body = fetch(host, HEARTBEAT, *bearer(token))
     assert status == 200
@@ -144,7 +147,7 @@ def test_access_log_names_the_token_and_no_secret(host, chroma):
     assert line["request_time"] >= 0
 
 
-@pytest.mark.parametrize("token", [ADMIN, READER], ids=["admin", "reader"])
+@pytest.mark.parametrize("token", [ADMIN, OLD_ADMIN, READER], ids=["admin", "old admin", "reader"])
 def test_no_token_is_on_the_disk_or_in_the_journal(host, token):
     places = "/etc /root /home /opt /run /tmp /usr/local /var"
     found = host.run(f"grep --recursive --files-with-matches --binary-files=text --fixed-strings -e {token} {places}")

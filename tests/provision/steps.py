@@ -1,0 +1,93 @@
+"""From nothing to a fleet, back to nothing, and again: the steps that every environment goes through, in this order."""
+
+from __future__ import annotations
+
+import pytest
+from lifecycle import Environment, Run
+
+
+class Lifecycle:
+    """Each test goes on from where the one before it ended."""
+
+    #: The inventory.
+    name = ""
+
+    @pytest.fixture(scope="class")
+    def planned(self, environment: Environment) -> Run:
+        return environment.run("plan")
+
+    def test_plan_of_an_empty_account(self, planned: Run) -> None:
+        assert planned.code == 0, planned.output[-3000:]
+        assert planned.writes == []
+        create, *rest = planned.counts
+        assert create > 40
+        assert rest == [0, 0, 0]
+
+    def test_create(self, environment: Environment) -> None:
+        run = environment.run("provision")
+        assert run.code == 0, run.output[-4000:]
+        assert run.changed > 20
+
+    def test_create_again(self, environment: Environment) -> None:
+        run = environment.run("provision")
+        assert run.code == 0, run.output[-4000:]
+        assert run.changed == 0
+        assert run.writes == []
+
+    def test_plan_of_what_was_made(self, environment: Environment, planned: Run) -> None:
+        run = environment.run("plan")
+        assert run.code == 0, run.output[-3000:]
+        assert run.writes == []
+        assert run.rows == set()
+        # Nothing was planned that wasn't made, and nothing made that wasn't planned.
+        assert run.counts == (0, 0, 0, planned.counts[0])
+
+    def test_what_was_changed_by_hand_is_named(self, environment: Environment) -> None:
+        expected = self.drift(environment)
+        run = environment.run("provision", "--check")
+        assert run.code == 0, run.output[-3000:]
+        assert run.writes == []
+        assert run.rows == expected
+
+    def test_what_was_changed_by_hand_is_mended(self, environment: Environment) -> None:
+        run = environment.run("provision")
+        assert run.code == 0, run.output[-4000:]
+        again = environment.run("plan")
+        assert again.rows == set()
+        assert again.counts[:3] == (0, 0, 0)
+
+    def test_nothing_is_destroyed_by_a_slip(self, environment: Environment) -> None:
+        for typed in ("", "productoin"):
+            run = environment.run("destroy", "-e", f"fleet_destroy={typed}")
+            assert run.code != 0
+            assert f"so nothing was destroyed: type {self.name}" in " ".join(run.output.split())
+            assert run.writes == []
+
+    def test_plan_of_the_end(self, environment: Environment) -> None:
+        run = environment.run("destroy", "--check")
+        assert run.code == 0, run.output[-3000:]
+        assert run.writes == []
+        create, change, destroy, unchanged = run.counts
+        assert (create, change, unchanged) == (0, 0, 0)
+        assert destroy > 40
+
+    def test_destroy(self, environment: Environment) -> None:
+        run = environment.run("destroy", "-e", f"fleet_destroy={self.name}")
+        assert run.code == 0, run.output[-4000:]
+        assert environment.what_is_left() == []
+
+    def test_destroy_again(self, environment: Environment) -> None:
+        run = environment.run("destroy", "-e", f"fleet_destroy={self.name}")
+        assert run.code == 0, run.output[-3000:]
+        assert run.changed == 0
+        assert run.writes == []
+
+    def test_create_after_destroy(self, environment: Environment) -> None:
+        run = environment.run("provision")
+        assert run.code == 0, run.output[-4000:]
+        again = environment.run("plan")
+        assert again.counts[:3] == (0, 0, 0)
+
+    def drift(self, environment: Environment) -> set[tuple[str, str, str]]:
+        """Change things behind the playbooks' back, and say what the plan must name."""
+        raise NotImplementedError
