@@ -156,7 +156,7 @@ def described(stubber, status, seen=(), records=True, **more):
         **more,
     }
     stubber.add_response("describe_certificate", {"Certificate": certificate}, {"CertificateArn": ARN})
-    stubber.add_response("list_tags_for_certificate", {"Tags": []}, {"CertificateArn": ARN})
+    stubber.add_response("list_tags_for_certificate", {"Tags": [{"Key": "a", "Value": "b"}]}, {"CertificateArn": ARN})
 
 
 def test_waits_for_the_records_of_a_new_certificate(run, answers):
