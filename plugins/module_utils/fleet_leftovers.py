@@ -83,6 +83,7 @@ class Search:
         self.own_prefixes = (
             f"chromafleet/{aws.fleet}/",
             f"/chromafleet/{aws.fleet}/",
+            f"/chromafleet-network/{aws.fleet}/",
             f"chromafleet-{aws.fleet}-{self.account}-",
             f"{aws.fleet}-{aws.region}-",
         )
