@@ -1,4 +1,4 @@
-"""What a run costs that makes everything, and one that finds everything as it should be: seconds, AWS calls, slowest tasks.
+"""What it costs to make everything, and to find everything as it should be: seconds, AWS calls, slowest tasks.
 
 python benchmarks/provision.py [staging|production] > docs/provision.md
 """
@@ -31,8 +31,9 @@ def report(name: str, runs: dict[str, Run]) -> str:
     lines = [
         "# What a run costs",
         "",
-        f"`inventories/{name}`, `playbooks/provision.yml` against the local AWS API, {platform.machine()}, Python",
-        f"{platform.python_version()}, 2 cores, nothing else running. Made by `make bench`; take the ratios rather than the seconds.",
+        f"`inventories/{name}`, `playbooks/provision.yml` against the local AWS API, 2 cores, Python",
+        f"{platform.python_version()}, {platform.machine()}, nothing else running. Made by `make bench`; take ratios,",
+        "not the seconds.",
         "",
         "| Run | s | AWS calls | of which change something |",
         "| --- | --- | --- | --- |",
@@ -42,7 +43,8 @@ def report(name: str, runs: dict[str, Run]) -> str:
         lines += ["", f"The slowest tasks of the {what}:", "", "| Task | s |", "| --- | --- |"]
         lines += [f"| {task} | {seconds:.1f} |" for task, seconds in slowest(run)]
     calls = Counter(call["service"] for call in runs["second run"].calls)
-    lines += ["", "The calls of the second run: " + ", ".join(f"{service} {count}" for service, count in calls.most_common()) + "."]
+    told = ", ".join(f"{service} {count}" for service, count in calls.most_common())
+    lines += ["", f"The calls of the second run: {told}."]
     return "\n".join(lines) + "\n"
 
 

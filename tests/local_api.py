@@ -60,8 +60,26 @@ class LocalApi:
         """Take back what was injected."""
         self._ask("/localcloud/faults", method="DELETE")
 
+    @contextmanager
+    def enforced(self):
+        """Let IAM decide on every call meanwhile; only keys that IAM or STS gave out are known then."""
+        self._ask("/moto-api/reset-auth", b"0")
+        try:
+            yield
+        finally:
+            self._ask("/moto-api/reset-auth", b"Infinity")
+
+    def assume(self, role_arn):
+        """Credentials of a role, as boto3 takes them: those that an instance gets from its metadata service."""
+        keys = self.client("sts").assume_role(RoleArn=role_arn, RoleSessionName="i-0123456789abcdef0")["Credentials"]
+        return {
+            "aws_access_key_id": keys["AccessKeyId"],
+            "aws_secret_access_key": keys["SecretAccessKey"],
+            "aws_session_token": keys["SessionToken"],
+        }
+
     def _ask(self, path, body=None, method=None):
-        request = urllib.request.Request(self.url + path, body, method=method)  # noqa: S310 (the test's own server)
+        request = urllib.request.Request(self.url + path, body, {"Content-Type": "text/plain"}, method=method)  # noqa: S310 (the test's own server)
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
             return answer.read()
 

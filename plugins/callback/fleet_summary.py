@@ -137,10 +137,12 @@ class CallbackModule(CallbackBase):
         self.changes: dict[tuple[str, str], Change] = {}
         self.failures: dict[str, tuple[str, str]] = {}
         self.check_mode = bool(context.CLIARGS.get("check"))
+        self.planned = False
 
     def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:
-        """Remember a change."""
-        if result.is_changed():
+        """Remember a change; what a plan would change is in the table of fleet_plan."""
+        self.planned = self.planned or "plan" in result.result
+        if result.is_changed() and "plan" not in result.result:
             self._remember(result)
 
     def v2_runner_on_failed(self, result: CallbackTaskResult, ignore_errors: bool = False) -> None:
@@ -182,6 +184,9 @@ class CallbackModule(CallbackBase):
 
     def _show_changes(self) -> None:
         changed = "Would change" if self.check_mode else "Changed"
+        if not self.changes and self.check_mode and self.planned:
+            self._display.display("What would change in AWS is in the table above.")
+            return
         if not self.changes:
             self._display.display(f"{changed}: nothing", color=constants.COLOR_OK)
             return

@@ -31,6 +31,34 @@ CHANGED = re.compile(r"^localhost\s+: ok=\d+\s+changed=(\d+)", re.MULTILINE)
 #: Where the recorded calls go, for the deployer's policy.
 RECORDS = ROOT / ".cache/calls"
 
+EC2_LISTS = [
+    ("describe_vpcs", "Vpcs", "VpcId"),
+    ("describe_subnets", "Subnets", "SubnetId"),
+    ("describe_route_tables", "RouteTables", "RouteTableId"),
+    ("describe_internet_gateways", "InternetGateways", "InternetGatewayId"),
+    ("describe_security_groups", "SecurityGroups", "GroupId"),
+    ("describe_addresses", "Addresses", "AllocationId"),
+    ("describe_volumes", "Volumes", "VolumeId"),
+    ("describe_launch_templates", "LaunchTemplates", "LaunchTemplateName"),
+]
+LISTS = [
+    ("autoscaling", "describe_auto_scaling_groups", "AutoScalingGroups", "AutoScalingGroupName"),
+    ("elbv2", "describe_load_balancers", "LoadBalancers", "LoadBalancerName"),
+    ("elbv2", "describe_target_groups", "TargetGroups", "TargetGroupName"),
+    ("elasticache", "describe_replication_groups", "ReplicationGroups", "ReplicationGroupId"),
+    ("elasticache", "describe_cache_subnet_groups", "CacheSubnetGroups", "CacheSubnetGroupName"),
+    ("ecr", "describe_repositories", "repositories", "repositoryName"),
+    ("s3", "list_buckets", "Buckets", "Name"),
+    ("secretsmanager", "list_secrets", "SecretList", "Name"),
+    ("iam", "list_roles", "Roles", "RoleName"),
+    ("iam", "list_instance_profiles", "InstanceProfiles", "InstanceProfileName"),
+    ("logs", "describe_log_groups", "logGroups", "logGroupName"),
+    ("cloudwatch", "describe_alarms", "MetricAlarms", "AlarmName"),
+    ("cloudwatch", "list_dashboards", "DashboardEntries", "DashboardName"),
+    ("sns", "list_topics", "Topics", "TopicArn"),
+    ("acm", "list_certificates", "CertificateSummaryList", "DomainName"),
+]
+
 
 @dataclass
 class Run:
@@ -132,6 +160,19 @@ class Environment:
         run = Run(done.returncode, done.stdout, time.monotonic() - started, calls)
         print(f"{self.name} {playbook} {' '.join(arguments)}: {run.seconds:.0f} s, {len(calls)} calls")
         return run
+
+    def what_is_left(self) -> list[str]:
+        """By the services' own listings, asked apart from the project's code: what a fleet must not leave."""
+        ec2, mine = self.client("ec2"), [{"Name": "tag:chromafleet:fleet", "Values": [self.name]}]
+        instances = [one for many in ec2.describe_instances(Filters=mine)["Reservations"] for one in many["Instances"]]
+        left = [one["InstanceId"] for one in instances if one["State"]["Name"] != "terminated"]
+        gateways = ec2.describe_nat_gateways(Filters=mine)["NatGateways"]
+        left += [one["NatGatewayId"] for one in gateways if one["State"] != "deleted"]
+        for call, key, identity in EC2_LISTS:
+            left += [one[identity] for one in getattr(ec2, call)(Filters=mine)[key]]
+        for service, call, key, identity in LISTS:
+            left += [one[identity] for one in getattr(self.client(service), call)()[key] if self.name in one[identity]]
+        return left
 
     def keep_record(self) -> None:
         """Leave what was called where the deployer's policy is made from."""

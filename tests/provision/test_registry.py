@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from local_api import LocalApi
-from roles import RoleRuns
+from role_runs import RoleRuns
 
 # A run's own, because the registry outlives it.
 FLEET = f"registry-{uuid.uuid4().hex[:8]}"
@@ -169,7 +169,8 @@ def test_resolve_finds_the_digests_and_says_what_is_missing(run: RoleRuns) -> No
 def test_destroy_takes_the_repositories_and_nobody_elses(run: RoleRuns, api: LocalApi) -> None:
     ecr = api.client("ecr")
     ecr.create_repository(repositoryName=f"chromafleet/{FLEET}-2/app")
-    ecr.put_image(repositoryName=APP, imageManifest='{"schemaVersion": 2}', imageTag="v0")
+    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json"}
+    ecr.put_image(repositoryName=APP, imageManifest=json.dumps(manifest), imageTag="v0")
     done = run(entry="destroy")
     assert done.code == 0, done.output
     left = [one["repositoryName"] for one in ecr.describe_repositories()["repositories"]]

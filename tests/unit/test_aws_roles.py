@@ -6,9 +6,7 @@ import json
 import re
 
 import pytest
-from ansible_runs import ROOT
 
-ROLES = ROOT / "roles"
 LOAD_BALANCER = {
     "aws_load_balancer_name": "production",
     "aws_load_balancer_cell_name": "production-main",
@@ -146,56 +144,3 @@ def test_bad_input_is_one_sentence(play, case):
     assert done.returncode == 2
     assert flat(sentence) in flat(done.stdout + done.stderr)
     assert "changed=0" in done.stdout
-
-
-POLICY = """
-- hosts: localhost
-  connection: local
-  gather_facts: false
-  vars:
-    aws_identity_partition: aws
-    aws_identity_region: eu-central-1
-    aws_identity_account_id: "123456789012"
-    aws_identity_bucket: chromafleet-production
-    aws_identity_secret_prefix: chromafleet/production/
-    aws_identity_log_group_prefix: /chromafleet/production/
-    aws_identity_repository_prefix: chromafleet/production/
-    aws_identity_metric_namespace: ChromaFleet
-    aws_storage_partition: aws
-    aws_storage_bucket: chromafleet-production
-  tasks:
-    - ansible.builtin.copy:
-        dest: "{{ result }}"
-        content: "{{ lookup('ansible.builtin.template', template) }}"
-"""
-
-
-@pytest.fixture
-def render(play, tmp_path):
-    def run(template):
-        extra = {"template": f"{ROLES}/{template}", "result": str(tmp_path / "policy.json")}
-        done = play(POLICY, "-e", json.dumps(extra))
-        assert done.returncode == 0, done.stdout + done.stderr
-        return json.loads((tmp_path / "policy.json").read_text())["Statement"]
-
-    return run
-
-
-def test_nodes_may_touch_only_what_the_fleet_owns(render):
-    statements = {statement["Sid"]: statement for statement in render("aws_identity/templates/policy.json.j2")}
-    everywhere = {sid for sid, statement in statements.items() if statement["Resource"] == "*"}
-    # These two calls take no resource; the namespace narrows the first.
-    assert everywhere == {"OwnMetrics", "RegistryLogin"}
-    assert statements["OwnMetrics"]["Condition"] == {"StringEquals": {"cloudwatch:namespace": "ChromaFleet"}}
-    assert statements["RegistryLogin"]["Action"] == "ecr:GetAuthorizationToken"
-    for sid, statement in statements.items():
-        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
-        assert not [action for action in actions if "*" in action], sid
-        assert sid in everywhere or "production" in statement["Resource"], sid
-
-
-def test_the_bucket_refuses_plain_http(render):
-    (statement,) = render("aws_storage/templates/policy.json.j2")
-    assert statement["Effect"] == "Deny"
-    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
-    assert statement["Resource"] == ["arn:aws:s3:::chromafleet-production", "arn:aws:s3:::chromafleet-production/*"]

@@ -110,7 +110,8 @@ def test_every_option_is_described(role, entry):
         assert option.get("description"), f"{name} has no description"
         assert option.get("type"), f"{name} has no type"
         if "choices" in option and "default" in option:
-            assert option["default"] in option["choices"], f"{name}: the default is none of the choices"
+            chosen = option["default"] if option["type"] == "list" else [option["default"]]
+            assert set(chosen) <= set(option["choices"]), f"{name}: the default is none of the choices"
 
 
 @pytest.mark.parametrize("role", NAMES)

@@ -268,7 +268,6 @@ def rotate(aws, tmp_path):
 
 REFUSED = {
     "nothing": ([], True, 'rotate is "": say what shall be rotated with -e rotate=tokens or -e rotate=cache.'),
-    "something else": (["rotate=all"], True, 'rotate is "all": say what'),
     "the key of the backups": (["rotate=snapshots"], True, "The key of the snapshots is never rotated: every backup"),
     "no hosts": (["rotate=tokens"], False, "The inventory finds no instance of the fleet demo, which would have to"),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from botocore.exceptions import ClientError
 from moto.autoscaling import models, responses
 from moto.autoscaling.exceptions import ValidationError
 from moto.core.responses import EmptyResult
@@ -303,3 +304,23 @@ def _owned_by_a_group(client: Client) -> bool:
         *scaling.describe_lifecycle_hooks(AutoScalingGroupName="two")["LifecycleHooks"],
     ]
     return [row["AutoScalingGroupName"] for row in left] == ["two"] * 3
+
+
+@restores("An instance that no lifecycle hook holds can't end one; here hooks hold none")
+def no_lifecycle_action() -> None:
+    def refuse(self: Any) -> None:
+        raise ValidationError(f"No active Lifecycle Action found with instance ID {self._get_param('InstanceId')}")
+
+    responses.AutoScalingResponse.complete_lifecycle_action = refuse
+    responses.AutoScalingResponse.record_lifecycle_action_heartbeat = refuse
+
+
+@no_lifecycle_action.shown_by
+def _no_lifecycle_action(client: Client) -> bool:
+    made = _probe.group(client, 1)[0]
+    autoscaling, hook = client("autoscaling"), {"LifecycleHookName": "drain", "AutoScalingGroupName": "probe"}
+    try:
+        autoscaling.record_lifecycle_action_heartbeat(**hook, InstanceId=made["InstanceId"])
+    except ClientError as error:
+        return error.response["Error"]["Code"] == "ValidationError"
+    return False

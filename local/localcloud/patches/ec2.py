@@ -8,7 +8,7 @@ from typing import Any
 
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError, InvalidLaunchTemplateVersionNotFound
-from moto.ec2.models import elastic_block_store, instances, launch_templates, tags
+from moto.ec2.models import elastic_block_store, instances, launch_templates, nat_gateways, tags, vpcs
 from moto.ec2.responses import launch_templates as responses
 from moto.ec2.utils import parse_user_data
 
@@ -236,3 +236,60 @@ def _detach_by_volume(client: Client) -> bool:
     ec2.attach_volume(VolumeId=volume, InstanceId=made["InstanceId"], Device="/dev/sdf")
     ec2.detach_volume(VolumeId=volume)
     return ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0]["State"] == "available"
+
+
+@restores("DeleteNatGateway gives back the addresses and the network interface of the gateway")
+def nat_gateway_release() -> None:
+    stock = nat_gateways.NatGatewayBackend.delete_nat_gateway
+
+    def delete_nat_gateway(self: Any, nat_gateway_id: str) -> Any:
+        gateway = stock(self, nat_gateway_id)
+        for address in gateway.address_set:
+            if public_ip := address.get("publicIp"):
+                self.disassociate_address(address=public_ip)
+        self.enis.pop(gateway._eni.id, None)
+        return gateway
+
+    nat_gateways.NatGatewayBackend.delete_nat_gateway = delete_nat_gateway
+
+
+@nat_gateway_release.shown_by
+def _nat_gateway_release(client: Client) -> bool:
+    ec2 = client("ec2")
+    _, subnets = _probe.network(client)
+    address = ec2.allocate_address(Domain="vpc")["AllocationId"]
+    made = ec2.create_nat_gateway(SubnetId=subnets[0], AllocationId=address)["NatGateway"]["NatGatewayId"]
+    ec2.delete_nat_gateway(NatGatewayId=made)
+    in_use = "AssociationId" in ec2.describe_addresses(AllocationIds=[address])["Addresses"][0]
+    here = [{"Name": "subnet-id", "Values": [subnets[0]]}]
+    return not in_use and not ec2.describe_network_interfaces(Filters=here)["NetworkInterfaces"]
+
+
+@restores("ModifyVpcEndpoint adds and removes the routes of a gateway endpoint")
+def gateway_endpoint_routes() -> None:
+    stock = vpcs.VPCBackend.modify_vpc_endpoint
+
+    def modify_vpc_endpoint(self: Any, vpc_id: str, *args: Any, **more: Any) -> None:
+        endpoint = self.vpc_end_points[vpc_id]
+        before = set(endpoint.route_table_ids)
+        stock(self, vpc_id, *args, **more)
+        after = set(endpoint.route_table_ids)
+        if prefix_list := endpoint.destination_prefix_list_id:
+            for table in after - before:
+                self.create_route(table, None, gateway_id=endpoint.id, destination_prefix_list_id=prefix_list)
+            for table in before - after:
+                self.delete_route(table, prefix_list)
+
+    vpcs.VPCBackend.modify_vpc_endpoint = modify_vpc_endpoint
+
+
+@gateway_endpoint_routes.shown_by
+def _gateway_endpoint_routes(client: Client) -> bool:
+    ec2 = client("ec2")
+    vpc, _ = _probe.network(client)
+    one, other = (ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"] for _ in range(2))
+    made = ec2.create_vpc_endpoint(VpcId=vpc, ServiceName="com.amazonaws.us-east-1.s3", RouteTableIds=[one])
+    endpoint = made["VpcEndpoint"]["VpcEndpointId"]
+    ec2.modify_vpc_endpoint(VpcEndpointId=endpoint, AddRouteTableIds=[other], RemoveRouteTableIds=[one])
+    tables = ec2.describe_route_tables(RouteTableIds=[one, other])["RouteTables"]
+    return [table["RouteTableId"] for table in tables for route in table["Routes"] if "vpce-" in str(route)] == [other]

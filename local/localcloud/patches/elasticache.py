@@ -211,6 +211,27 @@ def _delete_replication_group(client: Client) -> bool:
     return told == "deleting" and not cache.describe_replication_groups()["ReplicationGroups"]
 
 
+@restores("A replication group leaves the final snapshot that its deletion asked for")
+def final_snapshot() -> None:
+    stock = responses.ElastiCacheResponse.delete_replication_group
+
+    def delete(self: Any) -> ActionResult:
+        if name := self._get_param("FinalSnapshotIdentifier"):
+            self.elasticache_backend.create_snapshot(name, self._get_param("ReplicationGroupId"), None, None, None)
+        return stock(self)
+
+    responses.ElastiCacheResponse.delete_replication_group = delete
+
+
+@final_snapshot.shown_by
+def _final_snapshot(client: Client) -> bool:
+    cache = client("elasticache")
+    cache.create_replication_group(ReplicationGroupId="p", ReplicationGroupDescription="p")
+    cache.delete_replication_group(ReplicationGroupId="p", FinalSnapshotIdentifier="last")
+    (snapshot,) = cache.describe_snapshots()["Snapshots"]
+    return (snapshot["SnapshotName"], snapshot["ReplicationGroupId"]) == ("last", "p")
+
+
 @restores("A replication group has as many nodes as were asked for")
 def nodes() -> None:
     stock = models.ReplicationGroup._set_node_members_clusters_disabled

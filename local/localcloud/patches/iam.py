@@ -89,7 +89,7 @@ def _group_tags(match: re.Match[str]) -> dict[str, str]:
     group = autoscaling_backends[match["account"]][match["region"]].autoscaling_groups.get(
         match["rest"].rpartition("/")[2]
     )
-    return {tag["key"]: tag["value"] for tag in group.tags} if group else {}
+    return {tag["Key"]: tag["Value"] for tag in group.tags} if group else {}
 
 
 def _ec2_tags(match: re.Match[str]) -> dict[str, str]:

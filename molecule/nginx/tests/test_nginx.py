@@ -9,6 +9,7 @@ import pytest
 ADMIN = "molecule-admin-0123456789abcdef"
 OLD_ADMIN = "molecule-admin-before-0123456789"
 READER = "molecule-reader-0123456789abcdef"
+WITHDRAWN = "molecule-reader-before-0123456789"
 TOKENS = "/etc/nginx/chromafleet/tokens.json"
 HEARTBEAT = "/api/v2/heartbeat"
 
@@ -47,13 +48,14 @@ def test_only_the_endpoint_is_reached_from_outside(host):
     [
         (),
         bearer("wrong-token-0123456789abcdef"),
+        bearer(WITHDRAWN),
         bearer(ADMIN[:-1]),
         bearer(ADMIN + "0"),
         bearer(hashlib.sha256(ADMIN.encode()).hexdigest()),
         ("--header", f"Authorization: Basic {ADMIN}"),
         ("--header", f"X-Chroma-Token: {ADMIN}"),
     ],
-    ids=["none", "wrong", "shorter", "longer", "its hash", "basic", "other header"],
+    ids=["none", "wrong", "withdrawn", "shorter", "longer", "its hash", "basic", "other header"],
 )
 def test_without_a_known_token_nobody_comes_in(host, header):
     for path in (HEARTBEAT, "/openapi.json", "/api/v2/tenants/default_tenant", "/loaded"):

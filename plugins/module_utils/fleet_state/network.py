@@ -107,6 +107,7 @@ def _internet_gateways(aws: Reader) -> Found:
 def _subnet(subnet: dict[str, Any], tables: list[dict[str, Any]]) -> tuple[str, dict[str, Any]]:
     return subnet["CidrBlock"], {
         "id": subnet["SubnetId"],
+        "cidr": subnet["CidrBlock"],
         "vpc_id": subnet["VpcId"],
         "zone": subnet["AvailabilityZone"],
         "map_public": subnet["MapPublicIpOnLaunch"],

@@ -1,0 +1,24 @@
+"""The large environment's life."""
+
+from __future__ import annotations
+
+import drifts
+from lifecycle import Environment
+from steps import Lifecycle
+
+
+class TestProduction(Lifecycle):
+    name = "production"
+
+    def drift(self, environment: Environment) -> set[drifts.Drift]:
+        hands = (
+            drifts.remove_a_route,
+            drifts.widen_a_role,
+            drifts.retag_a_secret,
+            drifts.remove_a_lifecycle_policy,
+            drifts.unset_a_cache_parameter,
+            drifts.remove_a_scaling_policy,
+            drifts.keep_logs_for_ever,
+            drifts.edit_the_dashboard,
+        )
+        return {hand(environment) for hand in hands}
