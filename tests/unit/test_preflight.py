@@ -83,7 +83,7 @@ FAULTS = {
     "bucket name too long": (
         {"fleet_name": "a-fleet-with-a-name-x", "fleet_region": "ap-southeast-2", "fleet_cells": [{"name": "a"}]},
         (
-            '"chromafleet-a-fleet-with-a-name-x-000000000000-ap-southeast-2-logs", has 66 characters, but S3 allows 63: '
+            'chromafleet-a-fleet-with-a-name-x-000000000000-ap-southeast-2-logs", has 66 characters, but S3 allows 63: '
             "shorten fleet_name to at most 18, or set aws_storage_access_logs_name."
         ),
     ),
