@@ -33,7 +33,8 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, st
     docker("save", "--output", str(folder / "upstream.tar"), "chromafleet-test/upstream:1")
     docker("image", "rm", image)
     yield folder / "upstream.tar", image
-    docker("image", "prune", "--force", "--filter", "label=org.chromafleet.test=upstream")
+    ours = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"localhost:5443/chromafleet/{FLEET}/*")
+    docker("image", "rm", "chromafleet-test/upstream:1", *ours.split())
 
 
 @pytest.fixture(scope="module")
