@@ -33,7 +33,10 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, st
     docker("save", "--output", str(folder / "upstream.tar"), "chromafleet-test/upstream:1")
     docker("image", "rm", image)
     yield folder / "upstream.tar", image
-    docker("image", "prune", "--force", "--filter", "label=org.chromafleet.test=upstream")
+    wanted = ("reference=chromafleet-test/upstream", f"reference=localhost:5443/chromafleet/{FLEET}/*")
+    filters = [option for one in wanted for option in ("--filter", one)]
+    for name in docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", *filters).split():
+        docker("image", "rm", name)
 
 
 @pytest.fixture(scope="module")
