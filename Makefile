@@ -61,6 +61,10 @@ cost: bootstrap  ## Compute docs/cost anew: what the inventories staging and pro
 	  ansible-playbook -i inventories/$$environment playbooks/cost.yml -e fleet_cost_report=$(CURDIR)/docs/cost/$$environment.md || exit; \
 	done
 
+.PHONY: deployer-policy
+deployer-policy: bootstrap  ## Make docs/deployer-policy.json anew, from the calls that the last tests of whole environments recorded
+	@$(VENV)/bin/python -m localcloud.deployer .cache/calls/*.json
+
 .PHONY: bootstrap
 bootstrap:  ## Install what is missing: Debian packages (as root on Debian), .venv, a running Docker
 	@local/bootstrap

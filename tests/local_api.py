@@ -69,6 +69,16 @@ class LocalApi:
         finally:
             self._ask("/moto-api/reset-auth", b"Infinity")
 
+    def user(self, name, documents):
+        """An IAM user whom these policies are given, and nothing else: credentials as boto3 takes them."""
+        iam = self.client("iam")
+        iam.create_user(UserName=name)
+        for number, document in enumerate(documents):
+            made = iam.create_policy(PolicyName=f"{name}-{number}", PolicyDocument=json.dumps(document))
+            iam.attach_user_policy(UserName=name, PolicyArn=made["Policy"]["Arn"])
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        return {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
+
     def assume(self, role_arn):
         """Credentials of a role, as boto3 takes them: those that an instance gets from its metadata service."""
         keys = self.client("sts").assume_role(RoleArn=role_arn, RoleSessionName="i-0123456789abcdef0")["Credentials"]

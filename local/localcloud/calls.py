@@ -43,7 +43,7 @@ OTHER_READS = {
 }
 
 #: Parameters that name something. No others are kept: they may be secrets.
-NAMES = re.compile(r"(^Key|Arn|ARN|Bucket|Id|Name|Namespace|Prefix|ResourceType)s?$")
+NAMES = re.compile(r"(^Key|^Resource|Arn|ARN|ARNList|Bucket|Id|Name|Namespace|Prefix|ResourceType)s?$")
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,9 @@ def names(parameters: Any) -> Any:
     kept = {}
     for key, value in parameters.items():
         parts = value if isinstance(value, list) else [value]
-        if all(isinstance(part, str) for part in parts):
+        if key.lower() == "tags" and isinstance(value, dict):
+            kept[key] = sorted(value)
+        elif all(isinstance(part, str) for part in parts):
             if NAMES.search(key):
                 kept[key] = value
         elif isinstance(value, dict):

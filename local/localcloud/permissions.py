@@ -46,6 +46,7 @@ ACTIONS = {
     ("s3", "GetPublicAccessBlock"): ["GetBucketPublicAccessBlock"],
     ("s3", "HeadBucket"): ["ListBucket"],
     ("s3", "HeadObject"): ["GetObject"],
+    ("s3", "ListBucketInventoryConfigurations"): ["GetInventoryConfiguration"],
     ("s3", "ListBuckets"): ["ListAllMyBuckets"],
     ("s3", "ListMultipartUploads"): ["ListBucketMultipartUploads"],
     ("s3", "ListObjectVersions"): ["ListBucketVersions"],
@@ -61,6 +62,26 @@ ACTIONS = {
     ("s3", "PutPublicAccessBlock"): ["PutBucketPublicAccessBlock"],
     ("s3", "UploadPart"): ["PutObject"],
 }
+
+#: Who makes something with tags needs the action that tags it, too.
+TAGGING = {
+    "acm": "AddTagsToCertificate",
+    "autoscaling": "CreateOrUpdateTags",
+    "cloudwatch": "TagResource",
+    "ec2": "CreateTags",
+    "ecr": "TagResource",
+    "elasticache": "AddTagsToResource",
+    "elasticloadbalancing": "AddTags",
+    "kms": "TagResource",
+    "logs": "TagResource",
+    "secretsmanager": "TagResource",
+    "sns": "TagResource",
+    "wafv2": "TagResource",
+}
+UNTAGGING = {"ecr": "UntagResource", "elasticache": "RemoveTagsFromResource"}
+#: In IAM each kind has its own.
+IAM_TAGGING = {"CreateInstanceProfile": "TagInstanceProfile", "CreatePolicy": "TagPolicy", "CreateRole": "TagRole"}
+MAKES = re.compile(r"(Allocate|Copy|Create|Import|Put|Request|Run)(?![a-z])")
 
 #: The parameters that fill a variable of an ARN, where they are called otherwise than the variable.
 PARAMETERS = {
@@ -142,6 +163,14 @@ def actions(service: str, operation: str, parameters: dict[str, Any]) -> list[st
     return [f"{PREFIXES.get(service, service)}:{name}" for name in names]
 
 
+def _tagging(service: str, operation: str, parameters: dict[str, Any]) -> str:
+    """The action that a call needs besides because it tags what it makes; empty for none."""
+    prefix = PREFIXES.get(service, service)
+    action = IAM_TAGGING.get(operation) if service == "iam" else TAGGING.get(prefix)
+    tags = any(parameters.get(name) for name in ("Tags", "tags", "TagSpecifications"))
+    return f"{prefix}:{action}" if action and tags and MAKES.match(operation) else ""
+
+
 def leaves(parameters: Any, name: str = "") -> Iterator[tuple[str, str]]:
     """Every text in the parameters, with the name of what holds it."""
     if isinstance(parameters, str):
@@ -157,7 +186,12 @@ def leaves(parameters: Any, name: str = "") -> Iterator[tuple[str, str]]:
 def resources(action: str, parameters: dict[str, Any], region: str, account: str) -> list[str]:
     """ARNs of what an action is about; `*` if IAM knows no resource for it."""
     prefix, name = action.split(":")
+    if action == "ec2:CreateTags" and "TagSpecifications" in parameters:
+        kinds = [row["ResourceType"] for row in parameters["TagSpecifications"]]
+        return [f"arn:aws:ec2:{region}:{account}:{kind}/*" for kind in kinds]
     service = definition()[prefix]
+    if name not in service["actions"]:
+        raise LookupError(f"IAM knows no action {action}: ACTIONS in {__name__} lacks the right one for the operation.")
     types = {
         row["resource_type"].removesuffix("*"): row["resource_type"].endswith("*")
         for row in service["actions"][name]["resource_types"]
@@ -231,6 +265,25 @@ def asked(service: str, operation: str, parameters: dict[str, Any], region: str,
     known = {key: value for key, value in context.items() if value}
     return [
         Asked(action, resource, known)
-        for action in actions(service, operation, parameters)
-        for resource in resources(action, parameters, region, account)
+        for action, about in _about(service, operation, parameters, region, account).items()
+        for resource in about
     ]
+
+
+def _about(service: str, operation: str, parameters: dict[str, Any], region: str, account: str) -> dict[str, list[str]]:
+    """The resources of each action."""
+    found = {
+        action: resources(action, parameters, region, account) for action in actions(service, operation, parameters)
+    }
+    for arn in parameters.get("ResourceARNList", []) if operation in ("TagResources", "UntagResources") else []:
+        # The tagging API does it in the caller's name.
+        prefix = arn.split(":")[2]
+        tags = TAGGING[prefix] if operation == "TagResources" else UNTAGGING[prefix]
+        found.setdefault(f"{prefix}:{tags}", []).append(arn)
+    tagging = _tagging(service, operation, parameters)
+    if tagging:
+        made = next(iter(found.values()))
+        # What is made is what is tagged; EC2 says it itself, and what has no name is known by its kind only.
+        own = service == "ec2" or made == ["*"]
+        found[tagging] = resources(tagging, parameters, region, account) if own else made
+    return found
