@@ -35,8 +35,8 @@ CASES = {
         "aws_load_balancer",
         LOAD_BALANCER,
         (
-            "The HTTPS listener has no certificate, and none can be requested, because no public hosted zone of Route 53 "
-            "in this account covers chroma.example.com and read.chroma.example.com: make a zone for the domain and let "
+            "The HTTPS listener has no certificate, and none can be requested, because no public hosted zone of Route "
+            "53 in this account covers chroma.example.com and read.chroma.example.com: make a zone for the domain and let "
             "its registrar delegate to it, or set aws_load_balancer_certificate_arn to an ACM certificate for "
             "chroma.example.com and read.chroma.example.com, or aws_load_balancer_certificate_file and "
             "aws_load_balancer_certificate_key_file to PEM files that shall be imported."
@@ -47,8 +47,8 @@ CASES = {
         {**LOAD_BALANCER, "aws_load_balancer_cells": [{"name": "main"}, {"name": "of-the-search-team"}]},
         (
             "aws_load_balancer_name and the cells' names in aws_load_balancer_cells make the target group's name "
-            '"production-of-the-search-team-writer" (36 characters), but AWS allows at most 32 letters, digits and inner '
-            "hyphens: choose shorter ones."
+            '"production-of-the-search-team-writer" (36 characters), but AWS allows at most 32 letters, digits and '
+            "inner hyphens: choose shorter ones."
         ),
     ),
     "one name twice": (
