@@ -36,8 +36,8 @@ CASES = {
         LOAD_BALANCER,
         (
             "The HTTPS listener has no certificate, and none can be requested, because no public hosted zone of Route "
-            "53 in this account covers chroma.example.com and read.chroma.example.com: make a zone for the domain and let "
-            "its registrar delegate to it, or set aws_load_balancer_certificate_arn to an ACM certificate for "
+            "53 in this account covers chroma.example.com and read.chroma.example.com: make a zone for the domain and "
+            "let its registrar delegate to it, or set aws_load_balancer_certificate_arn to an ACM certificate for "
             "chroma.example.com and read.chroma.example.com, or aws_load_balancer_certificate_file and "
             "aws_load_balancer_certificate_key_file to PEM files that shall be imported."
         ),
