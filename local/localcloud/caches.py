@@ -35,7 +35,11 @@ def _start(name: str, group: dict[str, Any]) -> None:
     log.info("%s: starting at %s", name, primary["Address"])
     vpc, backend = _inside(group["ReplicationGroupId"])
     tls = group.get("TransitEncryptionEnabled")
-    lines = [f"{'tls-port' if tls else 'port'} {primary['Port']}", "maxmemory 64mb", "maxmemory-policy volatile-lru"]
+    lines = [
+        f"{'tls-port' if tls else 'port'} {primary['Port']}",
+        "maxmemory 64mb",
+        f"maxmemory-policy {_policy(backend)}",
+    ]
     if tls:
         lines += ["port 0", "tls-cert-file /cache/tls.pem", "tls-key-file /cache/tls.key", "tls-auth-clients no"]
     if backend.auth_token:
@@ -54,6 +58,16 @@ def _start(name: str, group: dict[str, Any]) -> None:
            "--network", network.of_vpc(vpc), "--network-alias", primary["Address"], "--memory", "128m",
            "--volume", f"{folder}:/cache:ro", f"{PREFIX}/services:trixie", "valkey-server", "/cache/valkey.conf",
            "--protected-mode", "no", "--bind", "0.0.0.0", "--save", "")  # fmt: skip
+
+
+def _policy(group: Any) -> str:
+    """What the group's parameter group says of a full memory."""
+    if not group.cache_parameter_group_name:
+        return "volatile-lru"
+    parameters = every("elasticache", "describe_cache_parameters", "Parameters",
+                       CacheParameterGroupName=group.cache_parameter_group_name, Source="user")  # fmt: skip
+    told = {one["ParameterName"]: one["ParameterValue"] for one in parameters}
+    return told.get("maxmemory-policy", "volatile-lru")
 
 
 def _inside(group_id: str) -> tuple[str, Any]:

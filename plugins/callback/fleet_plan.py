@@ -36,6 +36,17 @@ options:
       - name: FLEET_PLAN_VALUE_LENGTH
 """
 
+EXAMPLES = r"""
+# ansible.cfg
+# [defaults]
+# callbacks_enabled = chromafleet.aws.fleet_plan, chromafleet.aws.fleet_summary
+- name: Compare the log groups, and have what differs in the table of a check run
+  chromafleet.aws.plan:
+    kind: log group
+    wanted: [{name: /chromafleet/production/main/nginx, retention: 30}]
+    found: {}
+"""
+
 COLOURS = {"create": constants.COLOR_OK, "change": constants.COLOR_CHANGED, "destroy": constants.COLOR_ERROR}
 Row = tuple[str, str, str, str]
 

@@ -13,7 +13,7 @@ DOCUMENTATION = r"""
 name: ids_by_name
 short_description: The ids of what was found and of what was just made
 description:
-  - Returns C({name: id}) of what M(chromafleet.aws.fleet_info) found, and of what a module made in a loop over
+  - Returns, by name, the ids of what M(chromafleet.aws.fleet_info) found and of what a module made in a loop over
     RV(chromafleet.aws.plan#module:apply).
   - In a check run nothing is made, so that what doesn't exist yet is missing.
 author:
@@ -21,7 +21,7 @@ author:
 positional: made, path
 options:
   _input:
-    description: What was found of one kind, C({name: properties}) with the property C(id).
+    description: "What was found of one kind, C({name: properties}) with the property C(id)."
     type: dict
     required: true
   made:

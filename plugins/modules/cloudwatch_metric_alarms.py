@@ -143,7 +143,7 @@ EXAMPLES = r"""
           - id: errors
             return_data: false
             metric_stat:
-              metric: &requests
+              metric:
                 namespace: AWS/ApplicationELB
                 metric_name: HTTPCode_Target_5XX_Count
                 dimensions: [{name: LoadBalancer, value: app/production/0123456789abcdef}]
@@ -153,8 +153,9 @@ EXAMPLES = r"""
             return_data: false
             metric_stat:
               metric:
-                <<: *requests
+                namespace: AWS/ApplicationELB
                 metric_name: RequestCount
+                dimensions: [{name: LoadBalancer, value: app/production/0123456789abcdef}]
               period: 60
               stat: Sum
         threshold: 1

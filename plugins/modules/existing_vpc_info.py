@@ -152,14 +152,14 @@ def main() -> None:
     try:
         found = [vpc["VpcId"] for vpc in find_vpcs(aws, params["vpc_id"], params["tags"])]
         if fault := match_fault(found, what, aws.region):
-            module.exit_json(**result, faults=[fault])
+            module.exit_json(changed=False, **result, faults=[fault])
         shape = read_shape(aws, found[0], given)
     except (BotoCoreError, ClientError) as error:
         module.fail_json_aws(error, msg=f"Can't read the VPC {what}")
     result["vpc_id"] = shape.id
     for tier in TIERS:
         result[f"{tier}_subnets"] = [{"id": one.id, "availability_zone": one.zone} for one in shape.tier(tier)]
-    module.exit_json(**result, faults=shape_faults(shape, need, given))
+    module.exit_json(changed=False, **result, faults=shape_faults(shape, need, given))
 
 
 if __name__ == "__main__":

@@ -52,13 +52,8 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-identity:
-  description: The layer C(identity), as C({kind: {name: properties}}).
-  returned: when asked for
-  type: dict
-  sample: {"roles": {"production-eu-central-1-writer": {"path": "/"}}}
 storage:
-  description: The layer C(storage), as C({kind: {name: properties}}). Each layer that was asked for has its key.
+  description: "A layer, as C({kind: {name: properties}}). Each layer that was asked for has its key."
   returned: when asked for
   type: dict
   sample: {"buckets": {"chromafleet-production-123456789012-eu-central-1": {"versioning": true}}}

@@ -120,6 +120,7 @@ class Environment:
         image = {"name": "chroma", "source": "chromafleet-local/chroma:1.5.9", "tag": "1.5.9"}
         values = {
             "fleet_domain": DOMAIN,
+            "aws_fleet_user_data": "",  # holds a key that only who uses the environment has
             "aws_registry_endpoint": "localhost:5443",
             "aws_registry_ca_path": str(authority),
             "aws_registry_images": [image],

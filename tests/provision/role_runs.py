@@ -11,6 +11,7 @@ from pathlib import Path
 from lifecycle import BIN, Run
 from local_api import REGION, ROOT, LocalApi
 
+KEY = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
 PLAY = """
 - name: One role
   hosts: localhost
@@ -39,6 +40,8 @@ class RoleRuns:
             "fleet_domain": "localhost",
             "fleet_aws_connection": api.connection,
             "fleet_layers": [layer],
+            # What other roles tell.
+            "aws_identity_kms_key_arn": KEY,
             **variables,
         }
         shared = folder / "group_vars/all/00_common.yml"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from local_api import LocalApi
-from role_runs import RoleRuns
+from role_runs import KEY, RoleRuns
 
 NAME = "demo-main"
 PARTS = {
@@ -17,9 +17,9 @@ TOKEN = "a-token-that-nobody-may-see"
 
 
 @pytest.fixture(scope="module")
-def run(api: LocalApi, tmp_path_factory: pytest.TempPathFactory) -> RoleRuns:
+def run(aws: LocalApi, tmp_path_factory: pytest.TempPathFactory) -> RoleRuns:
     """The role, in a network and with a secret that other roles made."""
-    ec2 = api.client("ec2")
+    ec2 = aws.client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     subnets = [
         ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.0.{n}.0/24", AvailabilityZone=f"us-east-1{zone}")["Subnet"][
@@ -28,7 +28,7 @@ def run(api: LocalApi, tmp_path_factory: pytest.TempPathFactory) -> RoleRuns:
         for n, zone in enumerate("ab")
     ]
     nodes = ec2.create_security_group(GroupName="demo-node", Description="Nodes", VpcId=vpc)["GroupId"]
-    api.client("secretsmanager").create_secret(
+    aws.client("secretsmanager").create_secret(
         Name="chromafleet/demo/cache", SecretString=f'{{"auth_token": "{TOKEN}"}}'
     )
     network = {
@@ -43,12 +43,12 @@ def run(api: LocalApi, tmp_path_factory: pytest.TempPathFactory) -> RoleRuns:
         "aws_cache_maintenance_window": "Sun:05:00-Sun:06:00",
         "aws_cache_parameters": {"maxmemory-policy": "allkeys-lru", "timeout": 300},
     }
-    return RoleRuns("aws_cache", "cache", api, variables, tmp_path_factory.mktemp("cache"))
+    return RoleRuns("aws_cache", "cache", aws, variables, tmp_path_factory.mktemp("cache"))
 
 
-def everything(api: LocalApi) -> list:
+def everything(aws: LocalApi) -> list:
     """What ElastiCache and EC2 list of the cache, whatever its tags."""
-    cache, ec2 = api.client("elasticache"), api.client("ec2")
+    cache, ec2 = aws.client("elasticache"), aws.client("ec2")
     groups = ec2.describe_security_groups(Filters=[{"Name": "group-name", "Values": ["*-cache"]}])["SecurityGroups"]
     return [
         *cache.describe_replication_groups()["ReplicationGroups"],
@@ -67,17 +67,17 @@ def test_a_plan_of_an_empty_account_writes_nothing(run: RoleRuns) -> None:
     assert "GetSecretValue" not in [call["operation"] for call in done.calls]
 
 
-def test_create(run: RoleRuns, api: LocalApi) -> None:
+def test_create(run: RoleRuns, aws: LocalApi) -> None:
     done = run()
     assert done.code == 0, done.output
     assert TOKEN not in done.output
-    (group,) = api.client("elasticache").describe_replication_groups()["ReplicationGroups"]
+    (group,) = aws.client("elasticache").describe_replication_groups()["ReplicationGroups"]
     assert (group["Engine"], group["MultiAZ"], group["AutomaticFailover"]) == ("valkey", "enabled", "enabled")
     assert len(group["MemberClusters"]) == 2
     assert group["TransitEncryptionEnabled"]
-    assert group["AtRestEncryptionEnabled"]
+    assert (group["AtRestEncryptionEnabled"], group["KmsKeyId"]) == (True, KEY)
     assert group["AuthTokenEnabled"]
-    parameters = api.client("elasticache").describe_cache_parameters(
+    parameters = aws.client("elasticache").describe_cache_parameters(
         CacheParameterGroupName="demo-main-valkey8", Source="user"
     )["Parameters"]
     assert {row["ParameterName"]: row["ParameterValue"] for row in parameters} == {
@@ -86,9 +86,9 @@ def test_create(run: RoleRuns, api: LocalApi) -> None:
     }
 
 
-def test_everything_carries_the_fleet_and_the_cell(run: RoleRuns, api: LocalApi) -> None:
+def test_everything_carries_the_fleet_and_the_cell(run: RoleRuns, aws: LocalApi) -> None:
     wanted = [{"Key": "chromafleet:fleet", "Values": ["demo"]}, {"Key": "chromafleet:cell", "Values": ["main"]}]
-    found = api.client("resourcegroupstaggingapi").get_resources(TagFilters=wanted)["ResourceTagMappingList"]
+    found = aws.client("resourcegroupstaggingapi").get_resources(TagFilters=wanted)["ResourceTagMappingList"]
     kinds = sorted(row["ResourceARN"].split(":")[5].partition("/")[0] for row in found)
     assert kinds == ["parametergroup", "replicationgroup", "security-group", "subnetgroup"]
 
@@ -101,9 +101,9 @@ def test_again_changes_nothing(run: RoleRuns) -> None:
 
 
 @pytest.fixture
-def drifted(api: LocalApi) -> None:
+def drifted(aws: LocalApi) -> None:
     """What somebody changed by hand."""
-    cache, ec2 = api.client("elasticache"), api.client("ec2")
+    cache, ec2 = aws.client("elasticache"), aws.client("ec2")
     cache.modify_cache_parameter_group(
         CacheParameterGroupName="demo-main-valkey8",
         ParameterNameValues=[{"ParameterName": "maxmemory-policy", "ParameterValue": "noeviction"}],
@@ -126,46 +126,46 @@ def test_what_was_changed_by_hand_is_named_and_mended(run: RoleRuns) -> None:
     assert run("--check").counts == (0, 0, 0, 4)
 
 
-def test_a_changed_variable_is_applied(run: RoleRuns, api: LocalApi) -> None:
+def test_a_changed_variable_is_applied(run: RoleRuns, aws: LocalApi) -> None:
     smaller = {"aws_cache_num_cache_clusters": 1, "aws_cache_engine_version": "8.1"}
     done = run(**smaller)
     assert done.code == 0, done.output
-    (group,) = api.client("elasticache").describe_replication_groups()["ReplicationGroups"]
+    (group,) = aws.client("elasticache").describe_replication_groups()["ReplicationGroups"]
     assert (len(group["MemberClusters"]), group["MultiAZ"]) == (1, "disabled")
     assert run("--check", **smaller).counts == (0, 0, 0, 4)
 
 
-def names(api: LocalApi) -> list[str]:
+def names(aws: LocalApi) -> list[str]:
     """The replication groups of the account."""
-    groups = api.client("elasticache").describe_replication_groups()["ReplicationGroups"]
+    groups = aws.client("elasticache").describe_replication_groups()["ReplicationGroups"]
     return [group["ReplicationGroupId"] for group in groups]
 
 
-def test_turned_off_only_the_cells_own_cache_goes(run: RoleRuns, api: LocalApi) -> None:
-    second, before = {"fleet_cell": "second"}, len(everything(api))
+def test_turned_off_only_the_cells_own_cache_goes(run: RoleRuns, aws: LocalApi) -> None:
+    second, before = {"fleet_cell": "second"}, len(everything(aws))
     assert run(**second).code == 0
-    assert names(api) == ["demo-main", "demo-second"]
+    assert names(aws) == ["demo-main", "demo-second"]
     plan = run("--check", **second, aws_cache_enabled=False)
     assert plan.rows == {("destroy", kind, name.replace("main", "second")) for kind, name in PARTS}
     assert plan.writes == []
     done = run(**second, aws_cache_enabled=False, aws_cache_final_snapshot="last")
     assert done.code == 0, done.output
-    snapshots = api.client("elasticache").describe_snapshots()["Snapshots"]
+    snapshots = aws.client("elasticache").describe_snapshots()["Snapshots"]
     assert [snapshot["SnapshotName"] for snapshot in snapshots] == ["demo-second-last"]
-    assert names(api) == ["demo-main"]
-    assert len(everything(api)) == before
+    assert names(aws) == ["demo-main"]
+    assert len(everything(aws)) == before
 
 
-def test_destroy_leaves_nothing_but_what_others_own(run: RoleRuns, api: LocalApi) -> None:
-    api.client("elasticache").create_replication_group(
+def test_destroy_leaves_nothing_but_what_others_own(run: RoleRuns, aws: LocalApi) -> None:
+    aws.client("elasticache").create_replication_group(
         ReplicationGroupId="demo-main-2", ReplicationGroupDescription="Somebody's own"
     )
     # An interrupted one can be run again.
-    api.inject("elasticache", "DeleteCacheSubnetGroup", "InvalidParameterValue")
+    aws.inject("elasticache", "DeleteCacheSubnetGroup", "InvalidParameterValue")
     assert run(entry="destroy").code == 2
-    api.heal()
+    aws.heal()
     done = run(entry="destroy")
     assert done.code == 0, done.output
-    assert [one.get("ReplicationGroupId") for one in everything(api)] == ["demo-main-2"] * 2  # the group and its node
+    assert [one.get("ReplicationGroupId") for one in everything(aws)] == ["demo-main-2"] * 2  # the group and its node
     again = run(entry="destroy")
     assert (again.code, again.changed, again.writes) == (0, 0, [])

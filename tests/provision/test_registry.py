@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 from local_api import LocalApi
-from role_runs import RoleRuns
+from role_runs import KEY, RoleRuns
 
 # A run's own, because the registry outlives it.
 FLEET = f"registry-{uuid.uuid4().hex[:8]}"
-KEY = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
 UPSTREAM, APP = f"chromafleet/{FLEET}/upstream", f"chromafleet/{FLEET}/app"
 # Nothing listens there: an upstream that can't be reached.
 NOWHERE = "localhost:9/upstream:1"
@@ -34,12 +33,15 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, st
     docker("save", "--output", str(folder / "upstream.tar"), "chromafleet-test/upstream:1")
     docker("image", "rm", image)
     yield folder / "upstream.tar", image
-    docker("image", "prune", "--force", "--filter", "label=org.chromafleet.test=upstream")
+    wanted = ("reference=chromafleet-test/upstream", f"reference=localhost:5443/chromafleet/{FLEET}/*")
+    filters = [option for one in wanted for option in ("--filter", one)]
+    for name in docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", *filters).split():
+        docker("image", "rm", name)
 
 
 @pytest.fixture(scope="module")
 def run(
-    api: LocalApi, authority: Path, archive: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory
+    aws: LocalApi, authority: Path, archive: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory
 ) -> RoleRuns:
     """The role with one image that is copied and one that is built."""
     app = tmp_path_factory.mktemp("app")
@@ -50,7 +52,6 @@ def run(
         "aws_registry_endpoint": "localhost:5443",
         "aws_registry_ca_path": str(authority),
         "aws_registry_platform": "",
-        "aws_registry_kms_key_arn": KEY,
         "aws_registry_images": [
             {"name": "upstream", "tag": "1", "sources": [NOWHERE, f"file://{path}"], "digest": image},
             {
@@ -60,7 +61,7 @@ def run(
             },
         ],
     }
-    return RoleRuns("aws_registry", "registry", api, variables, tmp_path_factory.mktemp("registry"))
+    return RoleRuns("aws_registry", "registry", aws, variables, tmp_path_factory.mktemp("registry"))
 
 
 def test_a_plan_of_an_empty_account_asks_no_registry(run: RoleRuns) -> None:
@@ -106,8 +107,8 @@ def test_create_falls_back_and_builds(run: RoleRuns, archive: tuple[Path, str]) 
     assert labels == {"greeting": "good day"}
 
 
-def test_a_repository_is_as_wanted(run: RoleRuns, api: LocalApi) -> None:
-    ecr = api.client("ecr")
+def test_a_repository_is_as_wanted(run: RoleRuns, aws: LocalApi) -> None:
+    ecr = aws.client("ecr")
     (found,) = ecr.describe_repositories(repositoryNames=[APP])["repositories"]
     assert found["imageTagMutability"] == "IMMUTABLE"
     assert found["imageScanningConfiguration"] == {"scanOnPush": True}
@@ -127,8 +128,8 @@ def test_again_changes_nothing(run: RoleRuns) -> None:
     assert [call["operation"] for call in done.calls].count("GetAuthorizationToken") == 1
 
 
-def test_what_was_changed_by_hand_is_named_and_mended(run: RoleRuns, api: LocalApi) -> None:
-    ecr = api.client("ecr")
+def test_what_was_changed_by_hand_is_named_and_mended(run: RoleRuns, aws: LocalApi) -> None:
+    ecr = aws.client("ecr")
     ecr.delete_lifecycle_policy(repositoryName=APP)
     ecr.put_image_tag_mutability(repositoryName=UPSTREAM, imageTagMutability="MUTABLE")
     arn = ecr.describe_repositories(repositoryNames=[UPSTREAM])["repositories"][0]["repositoryArn"]
@@ -148,10 +149,10 @@ def test_a_registry_that_does_not_answer_is_one_sentence(run: RoleRuns) -> None:
     assert "check this machine's network, proxy and clock, aws_registry_endpoint" in done.output
 
 
-def test_no_login_is_one_sentence(run: RoleRuns, api: LocalApi) -> None:
-    api.inject("ecr", "GetAuthorizationToken", "AccessDeniedException", "No.", status=403)
+def test_no_login_is_one_sentence(run: RoleRuns, aws: LocalApi) -> None:
+    aws.inject("ecr", "GetAuthorizationToken", "AccessDeniedException", "No.", status=403)
     done = run()
-    api.heal()
+    aws.heal()
     assert done.code == 2
     assert "may not call GetAuthorizationToken (AccessDeniedException)" in done.output
 
@@ -166,8 +167,8 @@ def test_resolve_finds_the_digests_and_says_what_is_missing(run: RoleRuns) -> No
     )
 
 
-def test_destroy_takes_the_repositories_and_nobody_elses(run: RoleRuns, api: LocalApi) -> None:
-    ecr = api.client("ecr")
+def test_destroy_takes_the_repositories_and_nobody_elses(run: RoleRuns, aws: LocalApi) -> None:
+    ecr = aws.client("ecr")
     ecr.create_repository(repositoryName=f"chromafleet/{FLEET}-2/app")
     manifest = {"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json"}
     ecr.put_image(repositoryName=APP, imageManifest=json.dumps(manifest), imageTag="v0")

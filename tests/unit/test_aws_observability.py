@@ -481,218 +481,6 @@ def test_bad_input_is_one_sentence(refused, case):
     assert BAD[case][1] in " ".join(said.split())
 
 
-# --- In an account ---------------------------------------------------------------------------------------------------
-
-PLAY = """
-- hosts: localhost
-  connection: local
-  gather_facts: false
-  module_defaults:
-    group/amazon.aws.aws: &here {{endpoint_url: "{url}", access_key: local, secret_key: local, region: us-east-1}}
-    group/community.aws.aws: *here
-    group/chromafleet.aws.aws: *here
-  tasks:
-    - chromafleet.aws.fleet_info:
-        fleet: demo
-        layers: [observability]
-      register: found
-    - ansible.builtin.include_role:
-        name: chromafleet.aws.aws_observability
-        tasks_from: "{{{{ entry }}}}"
-      vars:
-        aws_observability_found: "{{{{ found.observability }}}}"
-"""
-KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/one"
-PEOPLE = {"alarm_emails": ["ops@example.com"], "alarm_subscriptions": [{"protocol": "sms", "endpoint": "+4930123456"}]}
-
-
-@pytest.fixture(scope="module")
-def account(aws):
-    """The API, with what is another fleet's whose name begins the same, another cell's, another layer's."""
-    tags = [{"Key": "chromafleet:fleet", "Value": "demo-eu"}, {"Key": "chromafleet:cell", "Value": "main"}]
-    make_others(aws, "demo-eu-main", "/chromafleet/demo-eu/main/nginx", tags)
-    tags = [{"Key": "chromafleet:fleet", "Value": "demo"}, {"Key": "chromafleet:cell", "Value": "second"}]
-    make_others(aws, "demo-second", "/chromafleet/demo/second/nginx", tags)
-    aws.client("logs").create_log_group(logGroupName="/chromafleet/demo/flow", tags={"chromafleet:fleet": "demo"})
-    return aws
-
-
-def make_others(aws, name, log_group, tags):
-    cloudwatch, logs, sns = aws.client("cloudwatch"), aws.client("logs"), aws.client("sns")
-    cloudwatch.put_metric_alarm(
-        AlarmName=f"{name}-writer-disk",
-        MetricName="M",
-        Namespace="N",
-        Statistic="Sum",
-        Period=60,
-        EvaluationPeriods=1,
-        Threshold=1,
-        ComparisonOperator="GreaterThanThreshold",
-        Tags=tags,
-    )
-    cloudwatch.put_dashboard(DashboardName=name, DashboardBody='{"widgets": []}', Tags=tags)
-    logs.create_log_group(logGroupName=log_group, tags={tag["Key"]: tag["Value"] for tag in tags})
-    sns.create_topic(Name=f"{name}-alarms", Tags=tags)
-
-
-@pytest.fixture
-def role(account, play):
-    """Run the role and return the process and how much it changed."""
-
-    def run(*arguments, entry="main", **more):
-        values = {name: value for name, value in variables(**PEOPLE, **more).items() if not name.endswith("_found")}
-        process = play(
-            PLAY.format(url=account.url),
-            "-e",
-            json.dumps({"entry": entry, **values}),
-            *arguments,
-            env={"ANSIBLE_CALLBACKS_ENABLED": "chromafleet.aws.fleet_plan,chromafleet.aws.fleet_summary"},
-        )
-        assert process.returncode == 0, process.stdout + process.stderr
-        return process.stdout, int(re.search(r"changed=(\d+)", process.stdout)[1])
-
-    return run
-
-
-def planned(output):
-    """The plan's rows that are no headings."""
-    table = output.partition("FLEET PLAN")[2].splitlines()
-    return [" ".join(line.split()) for line in table if line.startswith(("create", "change", "destroy"))]
-
-
-def found_in(aws):
-    """What fleet_info would tell."""
-    module = SimpleNamespace(region=REGION, client=aws.client)
-    return observability.read(Reader(module, "demo"))
-
-
-def test_1_an_empty_account_is_planned_and_not_touched(account, role):
-    account.forget()
-    output, _ = role("--check")
-    assert len(planned(output)) == 25
-    assert "25 create, 0 change, 0 destroy" in output
-    assert account.writes() == []
-
-
-def test_2_it_is_made_once(account, role):
-    output, changed = role()
-    assert changed == 4
-    assert "ops@example.com gets no alarm before it has confirmed" in output
-    assert "+4930123456" not in output.partition("FLEET SUMMARY")[2]
-    alarms = {alarm["AlarmName"]: alarm for alarm in account.client("cloudwatch").describe_alarms()["MetricAlarms"]}
-    assert {f"demo-main-{name}" for name in EVERY} <= set(alarms)
-    account.forget()
-    output, changed = role()
-    assert changed == 0
-    assert account.writes() == []
-    # Said until it is done.
-    assert "ops@example.com gets no alarm before it has confirmed" in output
-    # Few calls, however many alarms there are.
-    assert len(account.calls()) <= 15
-
-
-def test_3_the_reader_tells_all_that_is_the_fleets(account):
-    found = found_in(account)
-    assert set(found["log_groups"]) == {
-        *(f"/chromafleet/demo/main/{kind}" for kind in ("chroma", "nginx", "system")),
-        "/chromafleet/demo/second/nginx",
-    }
-    assert set(found["dashboards"]) == {"demo-main", "demo-second"}
-    assert set(found["topics"]) == {"demo-main-alarms", "demo-second-alarms"}
-    assert set(found["alarms"]) == {*(f"demo-main-{name}" for name in EVERY), "demo-second-writer-disk"}
-    assert {alarm["cell"] for alarm in found["alarms"].values()} == {"main", "second"}
-    topic = found["topics"]["demo-main-alarms"]
-    assert topic["pending"] == [{"protocol": "email", "endpoint": "ops@example.com"}]
-    assert topic["arn"] == TOPIC
-    assert found["log_groups"]["/chromafleet/demo/main/nginx"]["retention"] == 30
-
-
-def test_4_drift_is_named_and_mended(account, role):
-    cloudwatch, logs, sns = account.client("cloudwatch"), account.client("logs"), account.client("sns")
-    (disk,) = cloudwatch.describe_alarms(AlarmNames=["demo-main-writer-disk"])["MetricAlarms"]
-    kept = ("AlarmName", "MetricName", "Namespace", "Statistic", "Period", "EvaluationPeriods", "ComparisonOperator")
-    kept += ("AlarmDescription", "Dimensions", "AlarmActions", "OKActions", "InsufficientDataActions")
-    kept += ("TreatMissingData", "DatapointsToAlarm")
-    cloudwatch.put_metric_alarm(**{name: disk[name] for name in kept}, Threshold=99)
-    cloudwatch.delete_alarms(AlarmNames=["demo-main-writer-missing"])
-    cloudwatch.disable_alarm_actions(AlarmNames=["demo-main-cache-cpu"])
-    arn = cloudwatch.describe_alarms(AlarmNames=["demo-main-snapshot-age"])["MetricAlarms"][0]["AlarmArn"]
-    cloudwatch.tag_resource(ResourceARN=arn, Tags=[{"Key": "by", "Value": "hand"}])
-    body = json.loads(cloudwatch.get_dashboard(DashboardName="demo-main")["DashboardBody"])
-    body["widgets"][1]["properties"]["title"] = "Edited"
-    cloudwatch.put_dashboard(DashboardName="demo-main", DashboardBody=json.dumps(body))
-    logs.put_retention_policy(logGroupName="/chromafleet/demo/main/nginx", retentionInDays=1)
-    anybody = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sns:Publish"}]}
-    sns.set_topic_attributes(TopicArn=TOPIC, AttributeName="Policy", AttributeValue=json.dumps(anybody))
-    account.forget()
-    output, _ = role("--check")
-    assert [row.split()[:3] for row in planned(output) if "log group" not in row and "SNS" not in row] == [
-        ["create", "alarm", "demo-main-writer-missing"],
-        ["change", "alarm", "demo-main-cache-cpu"],
-        ["change", "alarm", "demo-main-snapshot-age"],
-        ["change", "alarm", "demo-main-writer-disk"],
-        ["change", "dashboard", "demo-main"],
-    ]
-    assert "change log group /chromafleet/demo/main/nginx retention: 1 -> 30" in planned(output)
-    assert any(row.startswith("change SNS topic demo-main-alarms policy:") for row in planned(output))
-    assert "change alarm demo-main-cache-cpu actions_enabled: false -> true" in planned(output)
-    assert "change alarm demo-main-writer-disk threshold: 99.0 -> 80.0" in planned(output)
-    assert account.writes() == []
-    _, changed = role()
-    assert changed == 4
-    # Only what differed was written.
-    assert len([call for call in account.writes() if call["operation"] == "PutMetricAlarm"]) == 3
-    account.forget()
-    _, changed = role()
-    assert (changed, account.writes()) == (0, [])
-
-
-def keys_in(aws):
-    found = found_in(aws)
-    owners = [*found["log_groups"].values(), *found["topics"].values()]
-    return {owner["kms_key_arn"] for owner in owners if owner["cell"] == "main"}
-
-
-def test_5_a_new_load_balancer_is_followed_and_what_is_not_wanted_goes(account, role):
-    new = {"load_balancer_arn": f"{ELB}:loadbalancer/app/demo/fedcba9876543210", "dashboard": False}
-    output, _ = role("--check", readers_min=0, readers_max=0, **new)
-    assert "destroy dashboard demo-main" in planned(output)
-    gone = {row for row in planned(output) if row.startswith("destroy alarm")}
-    assert gone == {f"destroy alarm demo-main-{name}" for name in READERS}
-    followed = [row for row in planned(output) if row.startswith("change alarm") and "fedcba9876543210" in row]
-    assert len(followed) >= 3
-    role(readers_min=0, readers_max=0, kms_key_arn=KEY, topic_kms_key_arn=KEY, **new)
-    found = found_in(account)
-    assert set(found["dashboards"]) == {"demo-second"}
-    assert set(found["alarms"]) == {*(f"demo-main-{name}" for name in EVERY - READERS), "demo-second-writer-disk"}
-    assert found["alarms"]["demo-main-writer-missing"]["dimensions"]["LoadBalancer"] == "app/demo/fedcba9876543210"
-
-
-def test_6_keys_are_taken_away(account, role):
-    assert keys_in(account) == {KEY}
-    role()
-    assert keys_in(account) == {""}
-
-
-def test_7_it_is_destroyed_once(account, role):
-    _, changed = role(entry="destroy")
-    assert changed == 4
-    assert found_in(account) == NOTHING
-    logs = account.client("logs").describe_log_groups()["logGroups"]
-    # Another fleet's, and another layer's.
-    assert {group["logGroupName"] for group in logs} == {"/chromafleet/demo-eu/main/nginx", "/chromafleet/demo/flow"}
-    cloudwatch = account.client("cloudwatch")
-    assert [alarm["AlarmName"] for alarm in cloudwatch.describe_alarms()["MetricAlarms"]] == [
-        "demo-eu-main-writer-disk"
-    ]
-    assert [entry["DashboardName"] for entry in cloudwatch.list_dashboards()["DashboardEntries"]] == ["demo-eu-main"]
-    topics = account.client("sns").list_topics()["Topics"]
-    assert [topic["TopicArn"].rsplit(":", 1)[1] for topic in topics] == ["demo-eu-main-alarms"]
-    account.forget()
-    _, changed = role(entry="destroy")
-    assert (changed, account.writes()) == (0, [])
-
-
 def test_alarms_of_ones_own_have_the_modules_words():
     doc = (ROOT / "plugins/modules/cloudwatch_metric_alarms.py").read_text()
     module = yaml.safe_load(re.search(r'DOCUMENTATION = r"""(.*?)"""', doc, re.S)[1])["options"]["alarms"]["suboptions"]
@@ -704,3 +492,57 @@ def test_alarms_of_ones_own_have_the_modules_words():
         assert {key: option.get(key) for key in ("type", "choices")} == {
             key: own[name].get(key) for key in ("type", "choices")
         }
+
+
+# --- What is found ---------------------------------------------------------------------------------------------------
+
+ALARM = {"MetricName": "M", "Namespace": "N", "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 1, "Threshold": 1}
+
+
+def make_parts(aws, fleet, cell):
+    """One resource of each kind."""
+    name, tags = f"{fleet}-{cell}", {"chromafleet:fleet": fleet, "chromafleet:cell": cell}
+    pairs = [{"Key": key, "Value": value} for key, value in tags.items()]
+    aws.client("cloudwatch").put_metric_alarm(
+        AlarmName=f"{name}-disk", ComparisonOperator="GreaterThanThreshold", Tags=pairs, **ALARM
+    )
+    aws.client("cloudwatch").put_dashboard(DashboardName=name, DashboardBody='{"widgets": [{"x": 0}]}', Tags=pairs)
+    aws.client("logs").create_log_group(logGroupName=f"/chromafleet/{fleet}/{cell}/nginx", tags=tags)
+    topic = aws.client("sns").create_topic(Name=f"{name}-alarms", Tags=pairs)["TopicArn"]
+    for protocol, endpoint in (("email", "ops@example.com"), ("sms", "+4930123456")):
+        aws.client("sns").subscribe(TopicArn=topic, Protocol=protocol, Endpoint=endpoint)
+
+
+def found_in(aws):
+    module = SimpleNamespace(region=REGION, client=aws.client)
+    return observability.read(Reader(module, "demo"))
+
+
+def test_an_empty_account_takes_few_calls(aws):
+    assert found_in(aws) == NOTHING
+    assert len(aws.calls()) == 2
+
+
+def test_all_that_is_the_fleets_is_found_and_nothing_else(aws):
+    make_parts(aws, "demo", "main")
+    make_parts(aws, "demo", "second")
+    # Its names begin the same.
+    make_parts(aws, "demo-eu", "main")
+    # Another layer's.
+    aws.client("logs").create_log_group(logGroupName="/chromafleet/demo/flow", tags={"chromafleet:fleet": "demo"})
+    found = found_in(aws)
+    assert {kind: sorted(parts) for kind, parts in found.items()} == {
+        "alarms": ["demo-main-disk", "demo-second-disk"],
+        "dashboards": ["demo-main", "demo-second"],
+        "log_groups": ["/chromafleet/demo/main/nginx", "/chromafleet/demo/second/nginx"],
+        "topics": ["demo-main-alarms", "demo-second-alarms"],
+    }
+    for parts in found.values():
+        assert [part["cell"] for _, part in sorted(parts.items())] == ["main", "second"]
+        assert all(part["tags"]["chromafleet:fleet"] == "demo" for part in parts.values())
+    assert found["topics"]["demo-main-alarms"]["arn"] == TOPIC
+    assert len(found["topics"]["demo-main-alarms"]["subscriptions"]) == 2
+    assert found["topics"]["demo-main-alarms"]["pending"] == [{"protocol": "email", "endpoint": "ops@example.com"}]
+    assert found["dashboards"]["demo-main"]["widgets"] == ['{"x": 0}']
+    assert found["alarms"]["demo-main-disk"]["threshold"] == 1.0
+    assert found["log_groups"]["/chromafleet/demo/main/nginx"]["retention"] == 0

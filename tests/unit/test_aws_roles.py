@@ -9,12 +9,13 @@ import pytest
 
 LOAD_BALANCER = {
     "aws_load_balancer_name": "production",
-    "aws_load_balancer_cell_name": "production-main",
+    "aws_load_balancer_cells": [{"name": "main"}],
     "aws_load_balancer_vpc_id": "vpc-1",
     "aws_load_balancer_subnet_ids": ["subnet-1", "subnet-2"],
     "aws_load_balancer_security_group_id": "sg-1",
     "aws_load_balancer_endpoint": "chroma.example.com",
     "aws_load_balancer_reader_endpoint": "read.chroma.example.com",
+    "aws_load_balancer_found": {"hosted_zones": {}, "certificates": {}, "load_balancers": {}},
 }
 SECRETS = {
     "aws_secrets_tokens_name": "tokens",
@@ -34,17 +35,20 @@ CASES = {
         "aws_load_balancer",
         LOAD_BALANCER,
         (
-            "The HTTPS listener has no certificate: set aws_load_balancer_certificate_arn to an ACM certificate for "
+            "The HTTPS listener has no certificate, and none can be requested, because no public hosted zone of Route "
+            "53 in this account covers chroma.example.com and read.chroma.example.com: make a zone for the domain and "
+            "let its registrar delegate to it, or set aws_load_balancer_certificate_arn to an ACM certificate for "
             "chroma.example.com and read.chroma.example.com, or aws_load_balancer_certificate_file and "
             "aws_load_balancer_certificate_key_file to PEM files that shall be imported."
         ),
     ),
     "name too long": (
         "aws_load_balancer",
-        {**LOAD_BALANCER, "aws_load_balancer_cell_name": "production-of-the-search-team"},
+        {**LOAD_BALANCER, "aws_load_balancer_cells": [{"name": "main"}, {"name": "of-the-search-team"}]},
         (
-            'aws_load_balancer_cell_name makes the name "production-of-the-search-team-writer" (36 characters), '
-            "but AWS allows at most 32 letters, digits and inner hyphens: choose a shorter one."
+            "aws_load_balancer_name and the cells' names in aws_load_balancer_cells make the target group's name "
+            '"production-of-the-search-team-writer" (36 characters), but AWS allows at most 32 letters, digits and '
+            "inner hyphens: choose shorter ones."
         ),
     ),
     "one name twice": (

@@ -80,6 +80,13 @@ FAULTS = {
         '"demo-of-the-search-and-ads-teams-writer" has 39 characters, but AWS allows 32',
     ),
     "cache name too long": ({"aws_cache_name": "c" * 41}, "with 41 characters, but ElastiCache allows 40: shorten it."),
+    "bucket name too long": (
+        {"fleet_name": "a-fleet-with-a-name-x", "fleet_region": "ap-southeast-2", "fleet_cells": [{"name": "a"}]},
+        (
+            'chromafleet-a-fleet-with-a-name-x-000000000000-ap-southeast-2-logs", has 66 characters, but S3 allows 63: '
+            "shorten fleet_name to at most 18, or set aws_storage_access_logs_name."
+        ),
+    ),
     "domain with a scheme": (
         {"fleet_domain": "https://x.com/"},
         'fleet_domain is "https://x.com/", which is no host name',

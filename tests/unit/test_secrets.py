@@ -62,7 +62,7 @@ def process_list():
     seen, done = set(), threading.Event()
 
     def watch():
-        while not done.wait(0.01):
+        while not done.wait(0.05):
             for path in Path("/proc").glob("[0-9]*/cmdline"):
                 try:
                     seen.add(path.read_bytes())
