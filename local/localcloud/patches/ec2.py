@@ -293,3 +293,26 @@ def _gateway_endpoint_routes(client: Client) -> bool:
     ec2.modify_vpc_endpoint(VpcEndpointId=endpoint, AddRouteTableIds=[other], RemoveRouteTableIds=[one])
     tables = ec2.describe_route_tables(RouteTableIds=[one, other])["RouteTables"]
     return [table["RouteTableId"] for table in tables for route in table["Routes"] if "vpce-" in str(route)] == [other]
+
+
+@restores("The network interface that an instance started with goes when the instance is terminated")
+def interface_goes_with_instance() -> None:
+    stock = instances.Instance.prep_nics
+
+    def prep_nics(self: Any, nic_spec: list[dict[str, Any]], *args: Any, **more: Any) -> None:
+        stock(self, nic_spec, *args, **more)
+        told = {"NetworkInterfaceId", "DeleteOnTermination"}
+        kept = {int(nic["DeviceIndex"]) for nic in nic_spec if told & nic.keys()}
+        for index, made in self.nics.items():
+            made.delete_on_termination = made.delete_on_termination or index not in kept
+
+    instances.Instance.prep_nics = prep_nics
+
+
+@interface_goes_with_instance.shown_by
+def _interface_goes_with_instance(client: Client) -> bool:
+    made = _probe.group(client, 1)[0]["InstanceId"]
+    client("ec2").terminate_instances(InstanceIds=[made])
+    here = [{"Name": "description", "Values": ["Primary network interface"]}]
+    found = client("ec2").describe_network_interfaces(Filters=here)["NetworkInterfaces"]
+    return not [one for one in found if one.get("Attachment", {}).get("InstanceId") == made]
