@@ -5,6 +5,8 @@ VENV := $(CURDIR)/.venv
 export PATH := $(VENV)/bin:$(PATH)
 export PYTHONPATH := $(CURDIR)/local
 LOCAL := $(VENV)/bin/python -m localcloud
+# By file, because the tests of some files are the steps of one life.
+PARALLEL := --numprocesses 2 --dist loadfile --durations 12
 
 .PHONY: help
 help:  ## List the targets
@@ -15,8 +17,9 @@ demo:  ## From nothing to answers: install, start the local cloud, run site.yml,
 	@demo/run
 
 .PHONY: test
-test: lint images  ## Everything that CI checks: lint, unit, molecule, end to end
-	@pytest --numprocesses 2 tests/unit tests/test_package.py
+test: lint images  ## Everything that CI checks: lint, unit, whole environments, molecule, end to end
+	@pytest $(PARALLEL) tests/unit tests/test_package.py
+	@pytest $(PARALLEL) tests/provision
 	@pytest --durations 12 tests/molecule tests/e2e
 
 .PHONY: lint
@@ -29,7 +32,15 @@ lint: bootstrap  ## ansible-lint (production), yamllint, ruff, changelog fragmen
 
 .PHONY: unit
 unit: bootstrap  ## Tests that need no container
-	pytest --numprocesses 2 tests/unit tests/test_package.py
+	pytest $(PARALLEL) tests/unit tests/test_package.py
+
+.PHONY: provision
+provision: images  ## The life of inventories/staging and production, and of single layers, against an AWS API of their own
+	pytest $(PARALLEL) tests/provision
+
+.PHONY: bench
+bench: images  ## Measure what a run costs, and write docs/provision.md
+	@python benchmarks/provision.py production >docs/provision.md
 
 .PHONY: molecule
 molecule: images  ## One scenario per host role, on Debian 12 and 13
