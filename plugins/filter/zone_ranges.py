@@ -55,7 +55,8 @@ _value:
   sample: [{"name": "eu-central-1a", "public": "10.42.0.0/20", "private": "10.42.128.0/20"}]
 """
 
-PUBLIC, PRIVATE = 0, 8
+PUBLIC = 0
+PRIVATE = 8
 MOST = 3
 
 
