@@ -185,8 +185,20 @@ def test_and_back_to_one_gateway(run: RoleRuns, ec2) -> None:
     assert run("--check", **back).counts[:3] == (0, 0, 0)
 
 
-def test_destroy_waits_for_nobody_elses_interface(run: RoleRuns, ec2, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An interrupted one can be run again."""
+def test_destroy_names_who_still_uses_the_network(run: RoleRuns, ec2) -> None:
+    subnet = ec2.describe_subnets(Filters=MINE)["Subnets"][0]["SubnetId"]
+    made = ec2.create_network_interface(SubnetId=subnet, Description="Somebody's own")["NetworkInterface"]
+    interface = made["NetworkInterfaceId"]
+    done = run("-e", '{"__aws_network_tries": 1}', entry="destroy")
+    assert done.code == 2
+    # YAML doubles an apostrophe.
+    told = " ".join(done.output.split()).replace("''", "'")
+    assert f"The network can't be removed while {interface} (Somebody's own) use it: remove what these" in told
+    assert not [write for write in done.writes if "SecurityGroup" in write or "Subnet" in write]
+    ec2.delete_network_interface(NetworkInterfaceId=interface)
+
+
+def test_an_interrupted_destroy_goes_on(run: RoleRuns) -> None:
     run.api.inject("ec2", "DeleteSubnet", "DependencyViolation", "It has dependencies.")
     assert run(entry="destroy").code == 2
     run.api.heal()

@@ -10,7 +10,7 @@ from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError, InvalidLaunchTemplateVersionNotFound
 from moto.ec2.models import elastic_block_store, instances, launch_templates, nat_gateways, tags, vpcs
 from moto.ec2.responses import launch_templates as responses
-from moto.ec2.utils import parse_user_data
+from moto.ec2.utils import generic_filter, parse_user_data
 
 from localcloud.patches import Client, _probe, restores
 
@@ -316,3 +316,27 @@ def _interface_goes_with_instance(client: Client) -> bool:
     here = [{"Name": "description", "Values": ["Primary network interface"]}]
     found = client("ec2").describe_network_interfaces(Filters=here)["NetworkInterfaces"]
     return not [one for one in found if one.get("Attachment", {}).get("InstanceId") == made]
+
+
+@restores("DescribeNatGateways filters by tag")
+def nat_gateway_tag_filter() -> None:
+    stock = nat_gateways.NatGatewayBackend.describe_nat_gateways
+
+    def describe_nat_gateways(self: Any, filters: Any, nat_gateway_ids: list[str] | None) -> list[Any]:
+        by_tag = {name: values for name, values in (filters or {}).items() if name.startswith("tag")}
+        return generic_filter(by_tag, stock(self, filters, nat_gateway_ids))
+
+    nat_gateways.NatGatewayBackend.describe_nat_gateways = describe_nat_gateways
+
+
+@nat_gateway_tag_filter.shown_by
+def _nat_gateway_tag_filter(client: Client) -> bool:
+    ec2 = client("ec2")
+    _, subnets = _probe.network(client)
+    ours, _ = (
+        ec2.create_nat_gateway(SubnetId=subnet, ConnectivityType="private")["NatGateway"]["NatGatewayId"]
+        for subnet in subnets
+    )
+    ec2.create_tags(Resources=[ours], Tags=[{"Key": "k", "Value": "v"}])
+    found = ec2.describe_nat_gateways(Filter=[{"Name": "tag:k", "Values": ["v"]}])["NatGateways"]
+    return [gateway["NatGatewayId"] for gateway in found] == [ours]
