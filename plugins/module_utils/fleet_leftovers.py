@@ -18,8 +18,6 @@ from ansible_collections.chromafleet.aws.plugins.module_utils.aws_reader import 
 if TYPE_CHECKING:
     from ansible_collections.chromafleet.aws.plugins.module_utils.aws_reader import Reader
 
-# What destroy tags the last snapshots of the data with, so that they are no part of the fleet.
-KEPT_TAG = "chromafleet:kept-fleet"
 # DescribeTags takes so many at a time.
 TAGS_AT_ONCE = 20
 KEY_TYPES = ["RSA_1024", "RSA_2048", "RSA_3072", "RSA_4096", "EC_prime256v1", "EC_secp384r1", "EC_secp521r1"]
@@ -108,12 +106,12 @@ def instances(search: Search) -> Iterator[Resource]:
 
 
 def snapshots(search: Search) -> Iterator[Resource]:
-    """All are kept: those that destroy made, by a tag of their own, and those that somebody else made of a volume."""
-    for tag, why in ((KEPT_TAG, "last snapshot of"), (FLEET_TAG, "snapshot of")):
-        filters = [{"Name": f"tag:{tag}", "Values": [search.aws.fleet]}]
-        for row in search.aws.pages("ec2", "describe_snapshots", "Snapshots", OwnerIds=["self"], Filters=filters):
-            arn = search.arn("ec2", f"snapshot/{row['SnapshotId']}")
-            yield Resource("ec2:snapshot", row["SnapshotId"], arn, kept=f"{why} {row['VolumeId']}")
+    """All are kept: those that destroy made, and those that somebody else made of a volume."""
+    rows = search.aws.pages("ec2", "describe_snapshots", "Snapshots", OwnerIds=["self"], Filters=search.aws.filters)
+    for row in rows:
+        why = row.get("Description") or f"Snapshot of {row['VolumeId']}"
+        arn = search.arn("ec2", f"snapshot/{row['SnapshotId']}")
+        yield Resource("ec2:snapshot", row["SnapshotId"], arn, kept=why)
 
 
 def rest_of_ec2(search: Search) -> Iterator[Resource]:
@@ -187,7 +185,7 @@ def secrets(search: Search) -> Iterator[Resource]:
     for row in search.aws.pages("secretsmanager", "list_secrets", "SecretList", IncludePlannedDeletion=True):
         if search.owns(row["Name"], row["ARN"], lambda row=row: tag_dict(row.get("Tags"))):
             deleted = row.get("DeletedDate")
-            kept = f"in its recovery window, deletion date {deleted:%Y-%m-%d}" if deleted else ""
+            kept = f"In its recovery window, deletion date {deleted:%Y-%m-%d}" if deleted else ""
             yield Resource("secretsmanager:secret", row["Name"], row["ARN"], kept=kept)
 
 
@@ -225,7 +223,7 @@ def keys(search: Search) -> Iterator[Resource]:
         answer = search.aws.call("kms", "describe_key", missing=("NotFoundException",), KeyId=arn)
         key = (answer or {}).get("KeyMetadata", {})
         deletion = key.get("DeletionDate")
-        kept = f"will be deleted {deletion:%Y-%m-%d}" if key.get("KeyState") == "PendingDeletion" else ""
+        kept = f"Will be deleted {deletion:%Y-%m-%d}" if key.get("KeyState") == "PendingDeletion" else ""
         yield Resource("kms:key", arn.rsplit("/", 1)[1], arn, gone=answer is None, kept=kept)
 
 
@@ -384,6 +382,6 @@ def leftovers(aws: Reader, endpoints: list[str], keep: set[str]) -> list[Resourc
     unlisted = [arn for arn in search.tagged if arn_type(arn) not in LISTED]
     found = [*listed, *(Resource(arn_type(arn), arn.split(":", 5)[5], arn) for arn in unlisted)]
     return sorted(
-        (replace(one, kept="asked for") if one.kind in keep else one for one in found),
+        (replace(one, kept="Asked for") if one.kind in keep else one for one in found),
         key=lambda resource: (resource.kind, resource.name),
     )

@@ -85,7 +85,7 @@ kept:
     why:
       description: Why it is kept.
       type: str
-      sample: in its recovery window, deletion date 2025-06-01
+      sample: In its recovery window, deletion date 2025-06-01
 """
 
 try:

@@ -197,9 +197,10 @@ def test_what_is_gone_or_kept_is_not_left(run, client):
     assert instance in str(listed), "the tagging API still lists it"
 
     volume = ec2.create_volume(Size=1, AvailabilityZone=f"{REGION}a")["VolumeId"]
-    snapshot = ec2.create_snapshot(
-        VolumeId=volume, TagSpecifications=specs("snapshot", {"chromafleet:kept-fleet": "demo"})
-    )["SnapshotId"]
+    last, other = (
+        ec2.create_snapshot(VolumeId=volume, Description=text, TagSpecifications=specs("snapshot", TAG))["SnapshotId"]
+        for text in ("Last data of the cell main of the fleet demo", "")
+    )
     secrets = client("secretsmanager")
     secrets.create_secret(Name="chromafleet/demo/tokens", SecretString="x", Tags=pairs(TAG))
     secrets.delete_secret(SecretId="chromafleet/demo/tokens", RecoveryWindowInDays=7)
@@ -211,14 +212,16 @@ def test_what_is_gone_or_kept_is_not_left(run, client):
     found = run()
     assert found["left"] == []
     assert names(found["kept"]) == {
-        ("ec2:snapshot", snapshot),
+        ("ec2:snapshot", last),
+        ("ec2:snapshot", other),
         ("kms:key", key),
         ("secretsmanager:secret", "chromafleet/demo/tokens"),
     }
-    why = {resource["kind"]: resource["why"] for resource in found["kept"]}
-    assert why["ec2:snapshot"] == f"last snapshot of {volume}"
-    assert why["kms:key"].startswith("will be deleted 20")
-    assert why["secretsmanager:secret"].startswith("in its recovery window, deletion date 20")
+    why = {resource["name"]: resource["why"] for resource in found["kept"]}
+    assert why[last] == "Last data of the cell main of the fleet demo"
+    assert why[other] == f"Snapshot of {volume}"
+    assert why[key].startswith("Will be deleted 20")
+    assert why["chromafleet/demo/tokens"].startswith("In its recovery window, deletion date 20")
 
 
 def test_a_kind_that_is_asked_for_is_kept(run, client):
