@@ -7,6 +7,7 @@ export PYTHONPATH := $(CURDIR)/local
 LOCAL := $(VENV)/bin/python -m localcloud
 # By file, because the tests of some files are the steps of one life.
 PARALLEL := --numprocesses 2 --dist loadfile --durations 12
+RECORDED := .cache/calls/staging.json .cache/calls/production.json
 
 .PHONY: help
 help:  ## List the targets
@@ -20,6 +21,7 @@ demo:  ## From nothing to answers: install, start the local cloud, run site.yml,
 test: lint images  ## Everything that CI checks: lint, unit, whole environments, molecule, end to end
 	@pytest $(PARALLEL) tests/unit tests/test_package.py
 	@pytest $(PARALLEL) tests/provision
+	@python -m localcloud.deployer --check $(RECORDED)
 	@pytest --durations 12 tests/molecule tests/e2e
 
 .PHONY: lint
@@ -37,6 +39,7 @@ unit: bootstrap  ## Tests that need no container
 .PHONY: provision
 provision: images  ## The life of inventories/staging and production, and of single layers, against an AWS API of their own
 	pytest $(PARALLEL) tests/provision
+	@python -m localcloud.deployer --check $(RECORDED)
 
 .PHONY: bench
 bench: images  ## Measure what a run costs, and write docs/provision.md
@@ -74,7 +77,7 @@ cost: bootstrap  ## Compute docs/cost anew: what the inventories staging and pro
 
 .PHONY: deployer-policy
 deployer-policy: bootstrap  ## Make docs/deployer-policy.json anew, from the calls that the last tests of whole environments recorded
-	@$(VENV)/bin/python -m localcloud.deployer .cache/calls/*.json
+	@$(VENV)/bin/python -m localcloud.deployer $(RECORDED)
 
 .PHONY: bootstrap
 bootstrap:  ## Install what is missing: Debian packages (as root on Debian), .venv, a running Docker

@@ -10,11 +10,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from local_api import ROOT, LocalApi, local_api
+from localcloud import deployer
+from localcloud.settings import ACCOUNT_ID
 
 REGION = "eu-central-1"
 DOMAIN = "vectors.chromafleet.dev"
@@ -161,6 +165,19 @@ class Environment:
         run = Run(done.returncode, done.stdout, time.monotonic() - started, calls)
         print(f"{self.name} {playbook} {' '.join(arguments)}: {run.seconds:.0f} s, {len(calls)} calls")
         return run
+
+    @contextmanager
+    def as_deployer(self) -> Iterator[None]:
+        """Meanwhile IAM decides on every call, and the playbooks may do what docs/deployer-policy.json says only."""
+        documents = json.loads(deployer.FILE.read_text()).values()
+        policies = deployer.filled(list(documents), account=ACCOUNT_ID, region=REGION, fleet=self.name)
+        keys = self.api.user("deployer", policies)
+        before, self.keys = self.keys, {name.upper(): value for name, value in keys.items()}
+        try:
+            with self.api.enforced():
+                yield
+        finally:
+            self.keys = before
 
     def what_is_left(self) -> list[str]:
         """By the services' own listings, asked apart from the project's code: what a fleet must not leave."""
