@@ -23,7 +23,21 @@ class Lifecycle:
         assert create > 40
         assert rest == [0, 0, 0]
 
+    def test_a_quota_that_is_used_up_stops_the_run_with_a_sentence(self, environment: Environment) -> None:
+        environment.api.inject("ec2", "CreateVpc", "VpcLimitExceeded", "The maximum number of VPCs has been reached.")
+        run = environment.run("provision")
+        assert run.code != 0
+        told = (
+            "A quota of this account is used up (VpcLimitExceeded at CreateVpc: The maximum number of VPCs has been "
+            "reached): ask for more in Service Quotas or remove what is no longer needed, then start again"
+        )
+        assert told in " ".join(run.output.split())
+        assert run.writes == ["ec2:CreateVpc"]
+
     def test_create(self, environment: Environment) -> None:
+        """The run after that one, in an account where AWS throttles: it waits, asks again and goes on."""
+        for service, operation in (("ec2", "CreateSubnet"), ("iam", "CreateRole"), ("autoscaling", "PutLifecycleHook")):
+            environment.api.inject(service, operation, "Throttling", "Rate exceeded", times=2)
         run = environment.run("provision")
         assert run.code == 0, run.output[-4000:]
         assert run.changed > 20

@@ -56,6 +56,13 @@ FAULTS = {
         {"fleet_region": "us-esat-1"},
         'fleet_region is "us-esat-1", which is no AWS region: did you mean us-east-1?',
     ),
+    "region without a service": (
+        {"fleet_region": "us-iso-west-1", "aws_load_balancer_waf": True},
+        (
+            'fleet_region is "us-iso-west-1", where AWS has no AWS WAF: choose another region, or set '
+            "aws_load_balancer_waf to false."
+        ),
+    ),
     "name in capitals": ({"fleet_name": "Demo"}, 'fleet_name is "Demo", but AWS takes it into names'),
     "name ends with a dash": ({"fleet_name": "demo-"}, 'fleet_name is "demo-", but AWS takes it into names'),
     "name of AWS": ({"fleet_name": "internal-x"}, 'AWS keeps load balancer names that begin with "internal-"'),
