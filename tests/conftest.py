@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 from local_api import local_api
 
+# Where assertions stand outside of a test's own file.
+pytest.register_assert_rewrite("lifecycle", "steps")
+
 
 @pytest.fixture(scope="module")
 def aws():
