@@ -105,7 +105,10 @@ def edit_the_dashboard(environment: Environment) -> Drift:
     return "change", "dashboard", name
 
 
-def unset_a_cache_parameter(environment: Environment) -> Drift:
+def set_a_cache_parameter(environment: Environment) -> Drift:
     name = f"{environment.name}-main-valkey8"
-    environment.client("elasticache").reset_cache_parameter_group(CacheParameterGroupName=name, ResetAllParameters=True)
+    values = [{"ParameterName": "maxmemory-policy", "ParameterValue": "noeviction"}]
+    environment.client("elasticache").modify_cache_parameter_group(
+        CacheParameterGroupName=name, ParameterNameValues=values
+    )
     return "change", "cache parameter group", name

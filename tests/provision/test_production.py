@@ -16,7 +16,7 @@ class TestProduction(Lifecycle):
             drifts.widen_a_role,
             drifts.retag_a_secret,
             drifts.remove_a_lifecycle_policy,
-            drifts.unset_a_cache_parameter,
+            drifts.set_a_cache_parameter,
             drifts.remove_a_scaling_policy,
             drifts.keep_logs_for_ever,
             drifts.edit_the_dashboard,
