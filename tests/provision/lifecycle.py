@@ -163,7 +163,7 @@ class Environment:
         calls = self.api.calls()[before:]
         self.recorded += calls
         run = Run(done.returncode, done.stdout, time.monotonic() - started, calls)
-        print(f"{self.name} {playbook} {' '.join(arguments)}: {run.seconds:.0f} s, {len(calls)} calls")
+        print(f"{self.name} {playbook} {' '.join(arguments)}: {run.seconds:.0f} s, {len(calls)} calls", file=sys.stderr)
         return run
 
     @contextmanager
