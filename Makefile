@@ -43,7 +43,7 @@ provision: images  ## The life of inventories/staging and production, and of sin
 
 .PHONY: bench
 bench: images  ## Measure what a run costs, and write docs/provision.md
-	@python benchmarks/provision.py production >docs/provision.md
+	@python benchmarks/provision.py staging >docs/provision.md
 
 .PHONY: molecule
 molecule: images  ## One scenario per host role, on Debian 12 and 13
