@@ -374,14 +374,14 @@ LISTINGS: dict[Callable[[Search], Iterator[Resource]], tuple[str, ...]] = {
 LISTED = {kind for kinds in LISTINGS.values() for kind in kinds}
 
 
-def leftovers(aws: Reader, endpoints: list[str], keep: set[str]) -> list[Resource]:
-    """Everything that is listed, whether it counts or not, by kind and name; `keep` are kinds that are kept."""
+def leftovers(aws: Reader, endpoints: list[str], keep: dict[str, str]) -> list[Resource]:
+    """Everything that is listed, whether it counts or not, by kind and name; `keep` says why a kind is kept."""
     search = Search(aws, endpoints)
     with ThreadPoolExecutor(max_workers=len(LISTINGS)) as pool:
         listed = [resource for part in pool.map(lambda listing: list(listing(search)), LISTINGS) for resource in part]
     unlisted = [arn for arn in search.tagged if arn_type(arn) not in LISTED]
     found = [*listed, *(Resource(arn_type(arn), arn.split(":", 5)[5], arn) for arn in unlisted)]
     return sorted(
-        (replace(one, kept="Asked for") if one.kind in keep else one for one in found),
+        (replace(one, kept=one.kept or keep.get(one.kind, "")) for one in found),
         key=lambda resource: (resource.kind, resource.name),
     )

@@ -30,10 +30,9 @@ options:
     elements: str
     default: []
   keep:
-    description: Kinds that are kept on purpose, such as C(ec2:volume), as RV(left[].kind) names them.
-    type: list
-    elements: str
-    default: []
+    description: Why each kind is kept that is kept on purpose, such as C(ec2:volume), as RV(left[].kind) names them.
+    type: dict
+    default: {}
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -104,13 +103,13 @@ def main() -> None:
         argument_spec={
             "fleet": {"type": "str", "required": True},
             "endpoints": {"type": "list", "elements": "str", "default": []},
-            "keep": {"type": "list", "elements": "str", "default": []},
+            "keep": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )
     fleet = module.params["fleet"]
     try:
-        found = leftovers(Reader(module, fleet), module.params["endpoints"], set(module.params["keep"]))
+        found = leftovers(Reader(module, fleet), module.params["endpoints"], module.params["keep"])
     except (BotoCoreError, ClientError) as error:
         module.fail_json_aws(error, msg=f"Can't look for what is left of the fleet {fleet}")
     listed = [resource for resource in found if not resource.gone]

@@ -6,8 +6,7 @@ import json
 
 import pytest
 from local_api import REGION, LocalApi
-
-from roles import RoleRuns
+from role_runs import RoleRuns
 
 ACCOUNT = "123456789012"
 ELB = f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}"

@@ -228,7 +228,7 @@ def test_a_kind_that_is_asked_for_is_kept(run, client):
     volume = client("ec2").create_volume(Size=1, AvailabilityZone=f"{REGION}a", TagSpecifications=specs("volume", TAG))[
         "VolumeId"
     ]
-    found = run(keep=["ec2:volume"])
+    found = run(keep={"ec2:volume": "Asked for"})
     assert found["left"] == []
     assert names(found["kept"]) == {("ec2:volume", volume)}
 

@@ -21,7 +21,10 @@ ALIAS = "alias/"
 
 
 def read(aws: Reader) -> dict[str, dict[str, Any]]:
-    """`roles` and `instance_profiles` by name, `role_policies` by `<role>/<policy>`, `kms_keys` by alias."""
+    """`roles` and `instance_profiles` by name, `role_policies` by `<role>/<policy>`, `kms_keys` by alias.
+
+    `recoverable_kms_keys`: those that wait for their deletion.
+    """
     names = [f"{aws.fleet}-{aws.region}-{role}" for role in ROLES]
     with ThreadPoolExecutor(max_workers=2 * len(names)) as pool:
         profiles = pool.map(lambda name: _instance_profile(aws, name), names)
@@ -30,7 +33,7 @@ def read(aws: Reader) -> dict[str, dict[str, Any]]:
             "roles": {name: role for name, role in roles.items() if role},
             "role_policies": {},
             "instance_profiles": {name: profile for name, profile in zip(names, profiles, strict=True) if profile},
-            "kms_keys": _keys(aws),
+            **_keys(aws),
         }
     for name, role in found["roles"].items():
         for policy, document in role.pop("inline").items():
@@ -74,15 +77,22 @@ def _instance_profile(aws: Reader, name: str) -> dict[str, Any] | None:
 
 
 def _keys(aws: Reader) -> dict[str, Any]:
-    found = [_key(aws, arn) for arn in aws.tagged("kms")]
-    # One whose alias was taken away is still the fleet's.
-    return {key["alias"] or f"chromafleet/{aws.fleet}": key for key in found if key}
+    found: dict[str, Any] = {"kms_keys": {}, "recoverable_kms_keys": {}}
+    metadata = [aws.call("kms", "describe_key", KeyId=arn)["KeyMetadata"] for arn in aws.tagged("kms")]
+    own_name = f"chromafleet/{aws.fleet}"
+    # The one that was given up last comes last, and is the one that counts.
+    for key in sorted(metadata, key=lambda key: str(key.get("DeletionDate", ""))):
+        if key["KeyState"] == "PendingDeletion":
+            found["recoverable_kms_keys"][own_name] = {"id": key["KeyId"], "arn": key["Arn"]}
+        else:
+            # One whose alias was taken away is still the fleet's.
+            properties = _key(aws, key)
+            found["kms_keys"][properties["alias"] or own_name] = properties
+    return found
 
 
-def _key(aws: Reader, arn: str) -> dict[str, Any] | None:
-    key = aws.call("kms", "describe_key", KeyId=arn)["KeyMetadata"]
-    if key["KeyState"] == "PendingDeletion":
-        return None
+def _key(aws: Reader, key: dict[str, Any]) -> dict[str, Any]:
+    arn = key["Arn"]
     aliases = aws.pages("kms", "list_aliases", "Aliases", KeyId=arn)
     return {
         "id": key["KeyId"],
