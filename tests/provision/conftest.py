@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lifecycle import Environment, start_registry
+from lifecycle import Environment, Run, start_registry
 from local_api import LocalApi
 
 
@@ -24,3 +24,9 @@ def environment(
     made = Environment(request.cls.name, aws, authority, tmp_path_factory.mktemp(request.cls.name))
     yield made
     made.keep_record()
+
+
+@pytest.fixture(scope="class")
+def planned(environment: Environment) -> Run:
+    """The plan of the empty account."""
+    return environment.run("plan")

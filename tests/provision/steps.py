@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from lifecycle import Environment, Run
 
 
@@ -11,10 +10,8 @@ class Lifecycle:
 
     #: The inventory.
     name = ""
-
-    @pytest.fixture(scope="class")
-    def planned(self, environment: Environment) -> Run:
-        return environment.run("plan")
+    #: What the end is asked for beside its confirmation.
+    destroy_arguments: tuple[str, ...] = ()
 
     def test_plan_of_an_empty_account(self, planned: Run) -> None:
         assert planned.code == 0, planned.output[-3000:]
@@ -86,12 +83,12 @@ class Lifecycle:
         assert destroy > 40
 
     def test_destroy(self, environment: Environment) -> None:
-        run = environment.run("destroy", "-e", f"fleet_destroy={self.name}")
+        run = environment.run("destroy", "-e", f"fleet_destroy={self.name}", *self.destroy_arguments)
         assert run.code == 0, run.output[-4000:]
         assert environment.what_is_left() == []
 
     def test_destroy_again(self, environment: Environment) -> None:
-        run = environment.run("destroy", "-e", f"fleet_destroy={self.name}")
+        run = environment.run("destroy", "-e", f"fleet_destroy={self.name}", *self.destroy_arguments)
         assert run.code == 0, run.output[-3000:]
         assert run.changed == 0
         assert run.writes == []

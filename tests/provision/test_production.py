@@ -9,6 +9,8 @@ from steps import Lifecycle
 
 class TestProduction(Lifecycle):
     name = "production"
+    # Without it the fleet's own key would stay, for the snapshots.
+    destroy_arguments = ("-e", "fleet_final_snapshot=false")
 
     def drift(self, environment: Environment) -> set[drifts.Drift]:
         hands = (
