@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import httpx
 
 ROOT = Path(__file__).parents[2]
 CONNECTION = {
@@ -118,3 +119,32 @@ class Processes(threading.Thread):
                     self.seen.add(path.read_bytes())
                 except OSError:
                     continue
+
+
+class Load:
+    """One client that asks for the same thing again and again, on connections that it keeps."""
+
+    def __init__(self, client: httpx.Client, path: str, headers: dict[str, str]) -> None:
+        self.client, self.path, self.headers = client, path, headers
+        self.statuses: list[int | str] = []
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self.ask, daemon=True)
+
+    def ask(self) -> None:
+        while not self.ended.is_set():
+            try:
+                self.statuses.append(self.client.get(self.path, headers=self.headers).status_code)
+            except httpx.HTTPError as error:
+                self.statuses.append(repr(error))
+
+    def stop(self) -> list[int | str]:
+        self.ended.set()
+        self.thread.join()
+        return self.statuses
+
+    def __enter__(self) -> Load:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
