@@ -266,7 +266,7 @@ PLAY = """
         content: "{{ published | to_json }}"
       vars:
         published:
-          instances: "{{ aws_fleet_instance_ids }}"
+          instances: "{{ aws_fleet_instances.main }}"
           writer: "{{ aws_fleet_writer_instance_id }}"
           volume: "{{ aws_fleet_data_volume_id }}"
       check_mode: false
