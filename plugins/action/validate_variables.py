@@ -61,7 +61,7 @@ class ActionModule(ActionBase):
             {"allow": {"type": "list", "elements": "str", "default": []}, "report": {"type": "bool", "default": False}}
         )
         self._user_variables = list(self._set_by_user(task_vars or {}))
-        faults = [*self._undeclared(set(arguments["allow"])), *self._placeholders()]
+        faults = [*self._undeclared(set(arguments["allow"])), *self._placeholders(), *self._texts_for_booleans()]
         result.update(changed=False, faults=faults)
         if faults and not arguments["report"]:
             result.update(failed=True, msg="\n".join(faults))
@@ -78,6 +78,17 @@ class ActionModule(ActionBase):
             role = specs.parents[1].name
             declared[role] = {name for entry in entries.values() for name in entry.get("options") or {}}
         return declared
+
+    @cached_property
+    def _booleans(self) -> set[str]:
+        """The variables of all roles that are true or false."""
+        return {
+            name
+            for specs in ROLES.glob("*/meta/argument_specs.yml")
+            for entry in self._load(specs)["argument_specs"].values()
+            for name, option in (entry.get("options") or {}).items()
+            if option.get("type") == "bool"
+        }
 
     def _facts_of(self, role: str) -> set[str]:
         """The facts that a role sets; read from its tasks, because a list of them would go stale."""
@@ -150,3 +161,18 @@ class ActionModule(ActionBase):
         for name, value, where in self._user_variables:
             if holds_placeholder(extra.get(name, value)):
                 yield f"{name} ({where}) still holds the example's {PLACEHOLDER}: set your own value."
+
+    def _texts_for_booleans(self) -> Iterator[str]:
+        # `-e name=false` makes a text, and every text but an empty one is true in a condition. Roles' own variables that are
+        # meant for the command line begin with fleet_, and common.yml makes booleans of them.
+        for name, value in load_extra_vars(self._loader).items():
+            if (
+                name in self._booleans
+                and not name.startswith("fleet_")
+                and isinstance(value, str)
+                and "{{" not in value
+            ):
+                yield (
+                    f"{name} (extra variables, -e) is the text {value!r}, which a condition takes for true: "
+                    f"write -e '{{\"{name}\": {'true' if value.lower() in ('true', 'yes', 'on', '1') else 'false'}}}'."
+                )

@@ -198,6 +198,18 @@ def test_misspelt_extra_variable(preflight):
     )
 
 
+def test_text_where_true_or_false_is_meant(preflight):
+    """What `-e name=false` makes is true in every condition."""
+    _, said = preflight(GOOD, "-e", "aws_cache_enabled=false fleet_final_snapshot=false")
+    assert (
+        "aws_cache_enabled (extra variables, -e) is the text 'false', which a condition takes for true: "
+        """write -e '{"aws_cache_enabled": false}'.""" in said
+    )
+    assert "fleet_final_snapshot" not in said
+    _, said = preflight(GOOD, "-e", '{"aws_cache_enabled": false}')
+    assert "aws_cache_enabled" not in said
+
+
 def test_variable_of_ones_own_is_allowed(preflight):
     _, said = preflight(
         GOOD | {"fleet_owner": "me", "fleet_own_variables": ["fleet_owner"], "chroma": "free", "other_x": 1}
