@@ -206,6 +206,9 @@ def test_text_where_true_or_false_is_meant(preflight):
         """write -e '{"aws_cache_enabled": false}'.""" in said
     )
     assert "fleet_final_snapshot" not in said
+
+
+def test_true_or_false_on_the_command_line(preflight):
     _, said = preflight(GOOD, "-e", '{"aws_cache_enabled": false}')
     assert "aws_cache_enabled" not in said
 
