@@ -163,8 +163,8 @@ class ActionModule(ActionBase):
                 yield f"{name} ({where}) still holds the example's {PLACEHOLDER}: set your own value."
 
     def _texts_for_booleans(self) -> Iterator[str]:
-        # `-e name=false` makes a text, and every text but an empty one is true in a condition. Roles' own variables that are
-        # meant for the command line begin with fleet_, and common.yml makes booleans of them.
+        # `-e name=false` makes a text, and every text but an empty one is true in a condition. Variables that are meant
+        # for the command line begin with fleet_, and common.yml makes booleans of them.
         for name, value in load_extra_vars(self._loader).items():
             if (
                 name in self._booleans
