@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # Kind of a permission's targets -> key of a target, option of the module.
 TARGETS = {
@@ -14,16 +17,17 @@ TARGETS = {
 }
 
 
-def rules(permissions: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One rule for each target of each permission."""
+def rules(permissions: list[dict[str, Any]], known: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+    """One rule for each target of each permission; `known` are groups that are told by name, by their ids."""
     found = []
     for permission in permissions:
         what = {"proto": permission["IpProtocol"]}
-        if "FromPort" in permission:
+        if permission.get("FromPort") is not None and permission["IpProtocol"] != "-1":
             what |= {"from_port": permission["FromPort"], "to_port": permission["ToPort"]}
-        found += [
-            {**what, option: target[key], "rule_desc": target.get("Description", "")}
-            for kind, (key, option) in TARGETS.items()
-            for target in permission.get(kind, [])
-        ]
+        for kind, (key, option) in TARGETS.items():
+            for target in permission.get(kind, []):
+                who = target.get(key, "")
+                name = (known or {}).get(who) if option == "group_id" else None
+                why = {"rule_desc": target["Description"]} if target.get("Description") else {}
+                found.append({**what, **({"group_name": name} if name else {option: who}), **why})
     return found

@@ -53,13 +53,7 @@ extends_documentation_fragment:
   - amazon.aws.region.modules
   - amazon.aws.tags
   - amazon.aws.boto3
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying the target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed when in diff mode.
-    support: full
+  - chromafleet.aws.modes
 """
 
 EXAMPLES = r"""
@@ -136,13 +130,9 @@ certificate:
           type: str
 """
 
-import contextlib
 import time
 import uuid
 from typing import Any
-
-with contextlib.suppress(ImportError):  # Reported by AnsibleAWSModule
-    import botocore.exceptions
 
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -152,6 +142,8 @@ from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
     boto3_tag_list_to_ansible_dict,
     compare_aws_tags,
 )
+from ansible_collections.chromafleet.aws.plugins.module_utils.aws_errors import aws_errors
+from ansible_collections.chromafleet.aws.plugins.module_utils.ensure import differences, wanted_tags
 
 Certificate = dict[str, Any]
 
@@ -264,22 +256,16 @@ class Request:
                 )
             time.sleep(RECORDS_DELAY)
 
-    def tag(self, found: Certificate) -> dict[str, str] | None:
-        """Make the tags what is wanted; the new ones where there was a difference."""
-        if self.params["tags"] is None:
-            return None
-        add, remove = compare_aws_tags(found["tags"], self.params["tags"], self.params["purge_tags"])
-        if not add and not remove:
-            return None
-        if not self.module.check_mode:
-            if remove:
-                gone = [{"Key": key} for key in remove]
-                self.client.remove_tags_from_certificate(aws_retry=True, CertificateArn=found["arn"], Tags=gone)
-            if add:
-                self.client.add_tags_to_certificate(
-                    aws_retry=True, CertificateArn=found["arn"], Tags=ansible_dict_to_boto3_tag_list(add)
-                )
-        return {key: value for key, value in {**found["tags"], **add}.items() if key not in remove}
+    def tag(self, found: Certificate, wanted: dict[str, str]) -> None:
+        """Make the tags what is wanted."""
+        add, remove = compare_aws_tags(found["tags"], wanted)
+        if remove:
+            gone = [{"Key": key} for key in remove]
+            self.client.remove_tags_from_certificate(aws_retry=True, CertificateArn=found["arn"], Tags=gone)
+        if add:
+            self.client.add_tags_to_certificate(
+                aws_retry=True, CertificateArn=found["arn"], Tags=ansible_dict_to_boto3_tag_list(add)
+            )
 
     def wait(self, arn: str) -> Certificate:
         """The certificate when it is issued; fails with what is missing."""
@@ -336,18 +322,17 @@ def ensure(request: Request) -> dict[str, Any]:
     """Find the certificate or request it."""
     module = request.module
     found = request.find()
-    result: dict[str, Any] = {"changed": False, "diff": {"before": {}, "after": {}}, "certificate": {}}
     if found is None:
-        after = {"domain_names": request.names, "tags": module.params["tags"] or {}}
-        result.update(changed=True, diff={"before": {}, "after": after})
+        result = differences({}, {"domain_names": request.names, "tags": module.params["tags"] or {}})
         if module.check_mode:
-            return result
+            return {**result, "certificate": {}}
         found = request.with_records(request.request())
     else:
-        tags = request.tag(found)
-        if tags is not None:
-            result.update(changed=True, diff={"before": {"tags": found["tags"]}, "after": {"tags": tags}})
-            found["tags"] = tags
+        tags = wanted_tags(found["tags"], module.params)
+        result = differences({"tags": found["tags"]}, {"tags": tags})
+        if not module.check_mode:
+            request.tag(found, tags)
+        found["tags"] = tags
     if module.params["wait"] and not module.check_mode and found["status"] != "ISSUED":
         found = request.wait(found["arn"])
     return {**result, "certificate": result_of(found)}
@@ -382,10 +367,8 @@ def main() -> None:
             "certificate takes 64: put a shorter name first."
         )
     request = Request(module)
-    try:
+    with aws_errors(module, f"Failed to request the certificate for {', '.join(names)}"):
         result = ensure(request)
-    except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as e:
-        module.fail_json_aws(e, msg=f"Failed to request the certificate for {', '.join(names)}")
     module.exit_json(**result)
 
 

@@ -29,13 +29,7 @@ extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying the target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed when in diff mode.
-    support: none
+  - chromafleet.aws.modes.no_diff
 """
 
 EXAMPLES = r"""
@@ -71,14 +65,10 @@ activities:
       type: str
 """
 
-import contextlib
-
-with contextlib.suppress(ImportError):  # Reported by AnsibleAWSModule
-    import botocore.exceptions
-
 from ansible.module_utils.common.dict_transformations import camel_dict_to_snake_dict
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
+from ansible_collections.chromafleet.aws.plugins.module_utils.aws_errors import aws_errors
 
 
 def main() -> None:
@@ -92,12 +82,10 @@ def main() -> None:
     )
     client = module.client("autoscaling", retry_decorator=AWSRetry.jittered_backoff(retries=10))
     activities = []
-    try:
+    with aws_errors(module, f"Failed to read the activities of {', '.join(module.params['groups'])}"):
         for group in module.params["groups"]:
             answer = client.describe_scaling_activities(aws_retry=True, AutoScalingGroupName=group, MaxRecords=100)
             activities += answer["Activities"]
-    except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as e:
-        module.fail_json_aws(e, msg=f"Failed to read the activities of {', '.join(module.params['groups'])}")
     if module.params["failed"]:
         activities = [activity for activity in activities if activity["StatusCode"] == "Failed"]
     activities.sort(key=lambda activity: activity["StartTime"], reverse=True)

@@ -61,13 +61,7 @@ extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying the target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed when in diff mode.
-    support: full
+  - chromafleet.aws.modes
 """
 
 EXAMPLES = r"""
@@ -105,15 +99,13 @@ settings:
     warm_pool: {}
 """
 
-import contextlib
 from typing import Any
-
-with contextlib.suppress(ImportError):  # Reported by AnsibleAWSModule
-    import botocore.exceptions
 
 from ansible.module_utils.common.dict_transformations import camel_dict_to_snake_dict, snake_dict_to_camel_dict
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
+from ansible_collections.chromafleet.aws.plugins.module_utils.aws_errors import aws_errors
+from ansible_collections.chromafleet.aws.plugins.module_utils.ensure import differences
 
 Settings = dict[str, Any]
 
@@ -136,12 +128,12 @@ def settings_of(group: dict[str, Any]) -> Settings:
 
 
 def wanted_settings(params: dict[str, Any], found: Settings) -> Settings:
-    """What differs from the options that were given."""
+    """What the options ask for that were given."""
     wanted = {name: params[name] for name in found if params[name] is not None}
     if wanted.get("warm_pool"):
         given = {name: value for name, value in wanted["warm_pool"].items() if value is not None}
         wanted["warm_pool"] = {**found["warm_pool"], **given} if given else {}
-    return {name: value for name, value in wanted.items() if value != found[name]}
+    return wanted
 
 
 def apply(client: Any, name: str, changes: Settings) -> None:
@@ -186,21 +178,16 @@ def main() -> None:
     )
     name = module.params["name"]
     client = module.client("autoscaling", retry_decorator=AWSRetry.jittered_backoff(retries=10))
-    try:
+    with aws_errors(module, f"Failed to manage the settings of the auto-scaling group {name}"):
         groups = client.describe_auto_scaling_groups(aws_retry=True, AutoScalingGroupNames=[name])["AutoScalingGroups"]
         if not groups:
             module.fail_json(msg=f"There is no auto-scaling group {name}: make it first, or correct its name.")
         found = settings_of(groups[0])
-        changes = wanted_settings(module.params, found)
+        result = differences(found, wanted_settings(module.params, found))
+        changes = result["diff"]["after"]
         if changes and not module.check_mode:
             apply(client, name, changes)
-    except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as e:
-        module.fail_json_aws(e, msg=f"Failed to manage the settings of the auto-scaling group {name}")
-    module.exit_json(
-        changed=bool(changes),
-        settings={**found, **changes},
-        diff={"before": {key: found[key] for key in changes}, "after": changes},
-    )
+    module.exit_json(**result, settings={**found, **changes})
 
 
 if __name__ == "__main__":

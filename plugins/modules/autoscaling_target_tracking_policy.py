@@ -68,13 +68,7 @@ extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying the target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed when in diff mode.
-    support: full
+  - chromafleet.aws.modes
 """
 
 EXAMPLES = r"""
@@ -117,14 +111,11 @@ policy:
     DisableScaleIn: false
 """
 
-import contextlib
 from typing import Any
-
-with contextlib.suppress(ImportError):  # Reported by AnsibleAWSModule
-    import botocore.exceptions
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
+from ansible_collections.chromafleet.aws.plugins.module_utils.aws_errors import aws_errors
 
 TYPE = "TargetTrackingScaling"
 
@@ -193,7 +184,7 @@ def main() -> None:
     params, client = module.params, module.client("autoscaling", retry_decorator=AWSRetry.jittered_backoff(retries=10))
     whose = {"AutoScalingGroupName": params["group"]}
     wanted = configuration(params) if params["state"] == "present" else {}
-    try:
+    with aws_errors(module, f"Failed to manage the policy {params['name']} of the group {params['group']}"):
         policies = client.describe_policies(aws_retry=True, PolicyNames=[params["name"]], **whose)["ScalingPolicies"]
         found = found_configuration(policies[0]) if policies else {}
         changed = found != wanted if wanted else bool(policies)
@@ -209,8 +200,6 @@ def main() -> None:
                     TargetTrackingConfiguration=wanted,
                     **whose,
                 )
-    except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as e:
-        module.fail_json_aws(e, msg=f"Failed to manage the policy {params['name']} of the group {params['group']}")
     module.exit_json(
         changed=changed,
         policy=wanted,

@@ -37,13 +37,7 @@ extends_documentation_fragment:
   - amazon.aws.region.modules
   - amazon.aws.tags
   - amazon.aws.boto3
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying the target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed when in diff mode.
-    support: full
+  - chromafleet.aws.modes
 """
 
 EXAMPLES = r"""
@@ -112,13 +106,9 @@ validation_messages:
       returned: always
 """
 
-import contextlib
 import json
 import re
 from typing import Any
-
-with contextlib.suppress(ImportError):  # Reported by AnsibleAWSModule
-    import botocore.exceptions
 
 from ansible.module_utils.common.dict_transformations import camel_dict_to_snake_dict
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
@@ -127,7 +117,13 @@ from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
     ansible_dict_to_boto3_tag_list,
     boto3_tag_list_to_ansible_dict,
-    compare_aws_tags,
+)
+from ansible_collections.chromafleet.aws.plugins.module_utils.aws_errors import aws_errors
+from ansible_collections.chromafleet.aws.plugins.module_utils.ensure import (
+    differences,
+    remove,
+    set_tags,
+    wanted_tags,
 )
 
 Found = dict[str, Any]
@@ -179,19 +175,8 @@ class Dashboard:
 
     def set_tags(self, found: Found, after: dict[str, str]) -> None:
         """Bring the tags of a dashboard that existed before into line."""
-        to_set, to_remove = compare_aws_tags(found["tags"], after)
-        if to_remove:
-            self.client.untag_resource(aws_retry=True, ResourceARN=found["arn"], TagKeys=to_remove)
-        if to_set:
-            tags = ansible_dict_to_boto3_tag_list(to_set)
-            self.client.tag_resource(aws_retry=True, ResourceARN=found["arn"], Tags=tags)
-
-    def tags_after(self, found: Found | None) -> dict[str, str]:
-        """The tags that the dashboard shall have."""
-        before = found["tags"] if found else {}
-        if self.params["tags"] is None:
-            return before
-        return self.params["tags"] if self.params["purge_tags"] else {**before, **self.params["tags"]}
+        calls = (self.client.untag_resource, self.client.tag_resource)
+        set_tags(calls, {"ResourceARN": found["arn"]}, found["tags"], after)
 
 
 def said(messages: list[dict[str, str]] | None) -> list[dict[str, str]]:
@@ -199,20 +184,21 @@ def said(messages: list[dict[str, str]] | None) -> list[dict[str, str]]:
     return [{"data_path": "", "message": "", **camel_dict_to_snake_dict(one)} for one in messages or []]
 
 
+def properties(found: Found | None) -> dict[str, Any]:
+    """What is compared of a dashboard; empty when there is none."""
+    return {"body": found["body"], "tags": found["tags"]} if found else {}
+
+
 def ensure_present(dashboard: Dashboard) -> dict[str, Any]:
     """Create the dashboard or change what differs."""
     found = dashboard.get()
-    after = {"body": json.loads(dashboard.params["body"]), "tags": dashboard.tags_after(found)}
-    before = {"body": found["body"], "tags": found["tags"]} if found else {}
-    differ = [key for key, value in after.items() if before.get(key) != value]
-    result: dict[str, Any] = {
-        "changed": bool(differ),
-        "dashboard": found or {},
-        "diff": {
-            "before": {key: before.get(key) for key in differ if before},
-            "after": {key: after[key] for key in differ},
-        },
+    before = properties(found)
+    after = {
+        "body": json.loads(dashboard.params["body"]),
+        "tags": wanted_tags(before.get("tags", {}), dashboard.params),
     }
+    result = {**differences(before, after), "dashboard": found or {}}
+    differ = result["diff"]["after"]
     if not differ or dashboard.module.check_mode:
         return result
     if "body" in differ:
@@ -224,11 +210,12 @@ def ensure_present(dashboard: Dashboard) -> dict[str, Any]:
 
 def ensure_absent(dashboard: Dashboard) -> dict[str, Any]:
     """Delete the dashboard if there is one."""
-    found = dashboard.get()
-    if found and not dashboard.module.check_mode:
+    before = properties(dashboard.get())
+
+    def delete() -> None:
         dashboard.client.delete_dashboards(aws_retry=True, DashboardNames=[dashboard.name])
-    before = {"body": found["body"], "tags": found["tags"]} if found else {}
-    return {"changed": found is not None, "dashboard": {}, "diff": {"before": before, "after": {}}}
+
+    return {**remove(dashboard.module, before, delete), "dashboard": {}}
 
 
 def main() -> None:
@@ -251,10 +238,8 @@ def main() -> None:
             "underscores."
         )
     dashboard = Dashboard(module)
-    try:
+    with aws_errors(module, f"Failed to manage the dashboard {name}"):
         result = ensure_absent(dashboard) if module.params["state"] == "absent" else ensure_present(dashboard)
-    except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as e:
-        module.fail_json_aws(e, msg=f"Failed to manage the dashboard {name}")
     module.exit_json(**result)
 
 

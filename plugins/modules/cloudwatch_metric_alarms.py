@@ -113,13 +113,7 @@ extends_documentation_fragment:
   - amazon.aws.region.modules
   - amazon.aws.tags
   - amazon.aws.boto3
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying the target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed when in diff mode.
-    support: full
+  - chromafleet.aws.modes
 """
 
 EXAMPLES = r"""
@@ -180,22 +174,17 @@ alarms:
   sample: [production-main-writer-disk]
 """
 
-import contextlib
 from typing import Any
-
-with contextlib.suppress(ImportError):  # Reported by AnsibleAWSModule
-    import botocore.exceptions
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
     ansible_dict_to_boto3_tag_list,
     boto3_tag_list_to_ansible_dict,
-    compare_aws_tags,
 )
+from ansible_collections.chromafleet.aws.plugins.module_utils.aws_errors import aws_errors
 from ansible_collections.chromafleet.aws.plugins.module_utils.cloudwatch import alarm_of, arguments_of, complete
-
-Alarm = dict[str, Any]
+from ansible_collections.chromafleet.aws.plugins.module_utils.ensure import differences, set_tags, wanted_tags
 
 # What one call of DescribeAlarms and DeleteAlarms takes.
 BATCH = 100
@@ -261,9 +250,11 @@ class Alarms:
         """Create or update one alarm."""
         wanted = self.wanted[name]
         found = alarm_of(described) if described else {}
-        differ = [key for key, value in wanted.items() if found.get(key) != value]
-        if differ:
-            self.note(name, {key: found.get(key) for key in differ} if found else None, differ)
+        result = differences(found, wanted)
+        if result["changed"]:
+            if found:
+                self.before[name] = result["diff"]["before"]
+            self.after[name] = result["diff"]["after"]
             if not self.module.check_mode:
                 # Tags are taken from the first call only.
                 tags = {} if found else {"Tags": ansible_dict_to_boto3_tag_list(self.module.params["tags"] or {})}
@@ -275,24 +266,13 @@ class Alarms:
         """Bring the tags of an alarm that existed before into line."""
         answer = self.client.list_tags_for_resource(aws_retry=True, ResourceARN=arn)
         found = boto3_tag_list_to_ansible_dict(answer["Tags"])
-        to_set, to_remove = compare_aws_tags(found, self.module.params["tags"], self.module.params["purge_tags"])
-        if not (to_set or to_remove):
+        wanted = wanted_tags(found, self.module.params)
+        if wanted == found:
             return
         self.before.setdefault(name, {})["tags"] = found
-        after = {key: value for key, value in (found | to_set).items() if key not in to_remove}
-        self.after.setdefault(name, {})["tags"] = after
-        if self.module.check_mode:
-            return
-        if to_remove:
-            self.client.untag_resource(aws_retry=True, ResourceARN=arn, TagKeys=to_remove)
-        if to_set:
-            self.client.tag_resource(aws_retry=True, ResourceARN=arn, Tags=ansible_dict_to_boto3_tag_list(to_set))
-
-    def note(self, name: str, before: Alarm | None, differ: list[str]) -> None:
-        """Keep what differs for the answer."""
-        if before is not None:
-            self.before[name] = before
-        self.after[name] = {key: self.wanted[name][key] for key in differ}
+        self.after.setdefault(name, {})["tags"] = wanted
+        if not self.module.check_mode:
+            set_tags((self.client.untag_resource, self.client.tag_resource), {"ResourceARN": arn}, found, wanted)
 
     def delete(self, names: list[str]) -> None:
         """Delete alarms."""
@@ -342,10 +322,8 @@ def main() -> None:
     )
     refuse_impossible(module)
     alarms = Alarms(module)
-    try:
+    with aws_errors(module, f"Failed to manage the alarms {', '.join(alarms.wanted)}"):
         ensure(alarms)
-    except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as e:
-        module.fail_json_aws(e, msg=f"Failed to manage the alarms {', '.join(alarms.wanted)}")
     names = sorted({*alarms.before, *alarms.after})
     module.exit_json(changed=bool(names), alarms=names, diff={"before": alarms.before, "after": alarms.after})
 

@@ -26,13 +26,8 @@ options:
     description: The folder that holds the prices, a file C(<region>.yml) for each region.
     type: path
     required: true
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying the target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed when in diff mode.
-    support: none
+extends_documentation_fragment:
+  - chromafleet.aws.modes.no_diff
 """
 
 EXAMPLES = r"""

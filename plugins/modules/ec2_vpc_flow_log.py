@@ -54,13 +54,7 @@ extends_documentation_fragment:
   - amazon.aws.region.modules
   - amazon.aws.tags
   - amazon.aws.boto3
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying the target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed when in diff mode.
-    support: full
+  - chromafleet.aws.modes
 """
 
 EXAMPLES = r"""
@@ -108,12 +102,6 @@ flow_log:
 import time
 from typing import Any
 
-try:
-    from botocore.exceptions import BotoCoreError, ClientError
-except ImportError:  # AnsibleAWSModule says so itself
-    BotoCoreError = ClientError = Exception
-
-from ansible.module_utils.common.dict_transformations import camel_dict_to_snake_dict
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_message
 from ansible_collections.amazon.aws.plugins.module_utils.ec2 import ensure_ec2_tags
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -121,7 +109,13 @@ from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
     boto3_tag_list_to_ansible_dict,
     boto3_tag_specifications,
-    compare_aws_tags,
+)
+from ansible_collections.chromafleet.aws.plugins.module_utils.aws_errors import aws_errors
+from ansible_collections.chromafleet.aws.plugins.module_utils.ensure import (
+    described,
+    differences,
+    remove,
+    wanted_tags,
 )
 
 # EC2 knows a new IAM role after some seconds only.
@@ -164,10 +158,7 @@ class FlowLog:
 
     def wanted(self, found: dict[str, Any]) -> dict[str, Any]:
         """What was asked for, and the tags that stay."""
-        wanted = {name: self.params[name] for name in FIXED}
-        tags = found["tags"] if self.params["tags"] is None else self.params["tags"]
-        more, less = compare_aws_tags(found["tags"], tags, self.params["purge_tags"])
-        return wanted | {"tags": {key: value for key, value in found["tags"].items() if key not in less} | more}
+        return {name: self.params[name] for name in FIXED} | {"tags": wanted_tags(found["tags"], self.params)}
 
     def create_patiently(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Call CreateFlowLogs until EC2 knows the role."""
@@ -215,16 +206,9 @@ def ensure_present(flow_log: FlowLog) -> dict[str, Any]:
     current = flow_log.get()
     found = flow_log.properties(current) if current else {}
     wanted = flow_log.wanted(flow_log.properties(current or {}))
-    differ = [name for name, value in wanted.items() if not current or value != found[name]]
-    result = {
-        "changed": bool(differ),
-        "diff": {
-            "before": {name: found[name] for name in differ if name in found},
-            "after": {name: wanted[name] for name in differ},
-        },
-    }
-    if differ and not module.check_mode:
-        if current and not set(differ) & set(FIXED):
+    result = differences(found, wanted)
+    if result["changed"] and not module.check_mode:
+        if current and not set(result["diff"]["after"]) & set(FIXED):
             ensure_ec2_tags(
                 flow_log.client,
                 module,
@@ -238,24 +222,14 @@ def ensure_present(flow_log: FlowLog) -> dict[str, Any]:
                 flow_log.delete(current["FlowLogId"])
             made = flow_log.create(wanted["tags"])
         current = flow_log.get(made)
-    return {**result, "flow_log": result_of(current)}
+    return {**result, "flow_log": described(current)}
 
 
 def ensure_absent(flow_log: FlowLog) -> dict[str, Any]:
     """Delete the flow log if it is there."""
     current = flow_log.get(flow_log.params["flow_log_id"])
-    if current and not flow_log.module.check_mode:
-        flow_log.delete(current["FlowLogId"])
     before = flow_log.properties(current) if current else {}
-    return {"changed": bool(current), "diff": {"before": before, "after": {}}, "flow_log": {}}
-
-
-def result_of(flow_log: dict[str, Any] | None) -> dict[str, Any]:
-    """The return value for a flow log."""
-    if not flow_log:
-        return {}
-    tags = boto3_tag_list_to_ansible_dict(flow_log.get("Tags") or [])
-    return {**camel_dict_to_snake_dict(flow_log, ignore_list=["Tags"]), "tags": tags}
+    return {**remove(flow_log.module, before, lambda: flow_log.delete(current["FlowLogId"])), "flow_log": {}}
 
 
 def main() -> None:
@@ -291,12 +265,10 @@ def main() -> None:
                 "(subnet-...) or a network interface (eni-...)"
             )
     flow_log = FlowLog(module)
-    try:
-        ensure = ensure_present if module.params["state"] == "present" else ensure_absent
-        module.exit_json(**ensure(flow_log))
-    except (BotoCoreError, ClientError) as error:
-        what = module.params["flow_log_id"] or module.params["resource_id"]
-        module.fail_json_aws(error, msg=f"Failed to manage the flow log of {what}")
+    what = module.params["flow_log_id"] or module.params["resource_id"]
+    with aws_errors(module, f"Failed to manage the flow log of {what}"):
+        result = ensure_absent(flow_log) if module.params["state"] == "absent" else ensure_present(flow_log)
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

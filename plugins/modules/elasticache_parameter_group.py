@@ -51,13 +51,7 @@ extends_documentation_fragment:
   - amazon.aws.region.modules
   - amazon.aws.tags
   - amazon.aws.boto3
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying the target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed when in diff mode.
-    support: full
+  - chromafleet.aws.modes
 """
 
 EXAMPLES = r"""
@@ -110,12 +104,8 @@ parameter_group:
       returned: when the group exists
 """
 
-import contextlib
 import re
 from typing import Any
-
-with contextlib.suppress(ImportError):  # Reported by AnsibleAWSModule
-    import botocore.exceptions
 
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -123,8 +113,9 @@ from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
     ansible_dict_to_boto3_tag_list,
     boto3_tag_list_to_ansible_dict,
-    compare_aws_tags,
 )
+from ansible_collections.chromafleet.aws.plugins.module_utils.aws_errors import aws_errors
+from ansible_collections.chromafleet.aws.plugins.module_utils.ensure import remove, set_tags, wanted_tags
 
 # One call takes so many parameters.
 BATCH = 20
@@ -180,14 +171,14 @@ class ParameterGroup:
 
     def wanted(self, found: dict[str, Any]) -> dict[str, Any]:
         """What `found` shall become: parameters and tags."""
-        parameters, tags = self.params["parameters"], self.params["tags"]
-        wanted = {"parameters": dict(found.get("parameters", {})), "tags": dict(found.get("tags", {}))}
+        parameters = self.params["parameters"]
+        wanted = {
+            "parameters": dict(found.get("parameters", {})),
+            "tags": wanted_tags(found.get("tags", {}), self.params),
+        }
         if parameters is not None:
             kept = {} if self.params["purge_parameters"] else wanted["parameters"]
             wanted["parameters"] = {**kept, **{name: text(value) for name, value in parameters.items()}}
-        if tags is not None:
-            to_set, to_remove = compare_aws_tags(wanted["tags"], tags, self.params["purge_tags"])
-            wanted["tags"] = {k: v for k, v in {**wanted["tags"], **to_set}.items() if k not in to_remove}
         return wanted
 
     def create(self, tags: dict[str, str]) -> None:
@@ -221,13 +212,8 @@ class ParameterGroup:
 
     def set_tags(self, arn: str, found: dict[str, str], wanted: dict[str, str]) -> None:
         """Set and remove tags."""
-        to_set, to_remove = compare_aws_tags(found, wanted)
-        if to_remove:
-            self.client.remove_tags_from_resource(aws_retry=True, ResourceName=arn, TagKeys=to_remove)
-        if to_set:
-            self.client.add_tags_to_resource(
-                aws_retry=True, ResourceName=arn, Tags=ansible_dict_to_boto3_tag_list(to_set)
-            )
+        calls = (self.client.remove_tags_from_resource, self.client.add_tags_to_resource)
+        set_tags(calls, {"ResourceName": arn}, found, wanted)
 
 
 def ensure_present(group: ParameterGroup) -> dict[str, Any]:
@@ -256,10 +242,11 @@ def ensure_present(group: ParameterGroup) -> dict[str, Any]:
 
 def ensure_absent(group: ParameterGroup) -> dict[str, Any]:
     """Delete the group if it is there."""
-    found = group.get()
-    if found and not group.module.check_mode:
+
+    def delete() -> None:
         group.client.delete_cache_parameter_group(aws_retry=True, CacheParameterGroupName=group.name)
-    return {"changed": bool(found), "diff": {"before": found, "after": {}}, "parameter_group": {}}
+
+    return {**remove(group.module, group.get(), delete), "parameter_group": {}}
 
 
 def main() -> None:
@@ -284,10 +271,8 @@ def main() -> None:
             "digits and single hyphens, starting with a letter."
         )
     group = ParameterGroup(module)
-    try:
+    with aws_errors(module, f"Failed to manage the parameter group {name}"):
         result = ensure_absent(group) if module.params["state"] == "absent" else ensure_present(group)
-    except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as e:
-        module.fail_json_aws(e, msg=f"Failed to manage the parameter group {name}")
     module.exit_json(**result)
 
 

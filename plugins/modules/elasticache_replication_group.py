@@ -140,13 +140,7 @@ extends_documentation_fragment:
   - amazon.aws.region.modules
   - amazon.aws.tags
   - amazon.aws.boto3
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying the target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed when in diff mode.
-    support: full
+  - chromafleet.aws.modes
 """
 
 EXAMPLES = r"""
@@ -242,9 +236,10 @@ from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
     ansible_dict_to_boto3_tag_list,
     boto3_tag_list_to_ansible_dict,
-    compare_aws_tags,
 )
+from ansible_collections.chromafleet.aws.plugins.module_utils.aws_errors import aws_errors
 from ansible_collections.chromafleet.aws.plugins.module_utils.elasticache import replication_group_properties
+from ansible_collections.chromafleet.aws.plugins.module_utils.ensure import set_tags, wanted_tags
 
 Group = dict[str, Any]
 
@@ -373,11 +368,9 @@ class ReplicationGroup:
                 f"become {version!r}: AWS makes no downgrade. {KEEP_OR_DELETE}"
             )
 
-    def tag_differences(self, group: Group) -> tuple[dict[str, str], list[str]]:
-        """Tags to set and keys to remove."""
-        if self.params["tags"] is None or group.get("Status") != "available":
-            return {}, []
-        return compare_aws_tags(group["Tags"], self.params["tags"], self.params["purge_tags"])
+    def wanted_tags(self, group: Group) -> dict[str, str]:
+        """The tags that the group shall have; those of a group that isn't available can't be told, nor changed."""
+        return wanted_tags(group["Tags"], self.params) if group.get("Status") == "available" else group["Tags"]
 
     def create(self) -> None:
         """Create the group."""
@@ -443,14 +436,10 @@ class ReplicationGroup:
         )
         self.wait("replication_group_available")
 
-    def tag(self, arn: str, tags: dict[str, str], keys: list[str]) -> None:
+    def tag(self, group: Group, tags: dict[str, str]) -> None:
         """Set and remove tags."""
-        if keys:
-            self.client.remove_tags_from_resource(aws_retry=True, ResourceName=arn, TagKeys=keys)
-        if tags:
-            self.client.add_tags_to_resource(
-                aws_retry=True, ResourceName=arn, Tags=ansible_dict_to_boto3_tag_list(tags)
-            )
+        calls = (self.client.remove_tags_from_resource, self.client.add_tags_to_resource)
+        set_tags(calls, {"ResourceName": group["ARN"]}, group["Tags"], tags)
 
     def delete(self) -> None:
         """Delete the group."""
@@ -523,20 +512,19 @@ def ensure_present(group: ReplicationGroup) -> dict[str, Any]:
     found = group.properties(current)
     changes = group.differences(found)
     group.refuse_impossible(changes, found)
-    tags, keys = group.tag_differences(current)
+    tags = group.wanted_tags(current)
     token = group.auth_token_is_due(current)
     before = {name: found[name] for name in changes}
     after = dict(changes)
-    if tags or keys:
+    if tags != current["Tags"]:
         before["tags"] = current["Tags"]
-        after["tags"] = {k: v for k, v in {**current["Tags"], **tags}.items() if k not in keys}
+        after["tags"] = tags
     if token:
         after["auth_token_update"] = module.params["auth_token_update"]
     result = {"changed": bool(after), "diff": {"before": before, "after": after}}
     if not module.check_mode:
         # Tags first: a group that is being modified takes none.
-        if tags or keys:
-            group.tag(current["ARN"], tags, keys)
+        group.tag(current, tags)
         if changes:
             group.modify(changes, found)
         if token:
@@ -613,10 +601,8 @@ def main() -> None:
     if since and not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", since):
         module.fail_json(msg=f"auth_token_since is {since!r}, but must be a time in UTC such as 2026-01-31T12:00:00Z.")
     group = ReplicationGroup(module)
-    try:
+    with aws_errors(module, f"Failed to manage the replication group {name}"):
         result = ensure_absent(group) if module.params["state"] == "absent" else ensure_present(group)
-    except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as e:
-        module.fail_json_aws(e, msg=f"Failed to manage the replication group {name}")
     module.exit_json(**result)
 
 

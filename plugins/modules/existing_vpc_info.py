@@ -58,13 +58,7 @@ extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying the target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed when in diff mode.
-    support: none
+  - chromafleet.aws.modes.no_diff
 """
 
 EXAMPLES = r"""
@@ -106,12 +100,8 @@ faults:
 
 import json
 
-try:
-    from botocore.exceptions import BotoCoreError, ClientError
-except ImportError:  # AnsibleAWSModule says so itself
-    BotoCoreError = ClientError = Exception
-
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible_collections.chromafleet.aws.plugins.module_utils.aws_errors import aws_errors
 from ansible_collections.chromafleet.aws.plugins.module_utils.aws_reader import Reader
 from ansible_collections.chromafleet.aws.plugins.module_utils.vpc_shape import (
     TIERS,
@@ -149,13 +139,11 @@ def main() -> None:
     )
     result = {"vpc_id": "", **{f"{tier}_subnets": [] for tier in TIERS}}
     what = params["vpc_id"] or f"with the tags {json.dumps(params['tags'])}"
-    try:
+    with aws_errors(module, f"Can't read the VPC {what}"):
         found = [vpc["VpcId"] for vpc in find_vpcs(aws, params["vpc_id"], params["tags"])]
         if fault := match_fault(found, what, aws.region):
             module.exit_json(changed=False, **result, faults=[fault])
         shape = read_shape(aws, found[0], given)
-    except (BotoCoreError, ClientError) as error:
-        module.fail_json_aws(error, msg=f"Can't read the VPC {what}")
     result["vpc_id"] = shape.id
     for tier in TIERS:
         result[f"{tier}_subnets"] = [{"id": one.id, "availability_zone": one.zone} for one in shape.tier(tier)]

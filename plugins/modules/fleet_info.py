@@ -31,13 +31,7 @@ extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying the target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed when in diff mode.
-    support: none
+  - chromafleet.aws.modes.no_diff
 """
 
 EXAMPLES = r"""
@@ -61,12 +55,8 @@ storage:
 
 from concurrent.futures import ThreadPoolExecutor
 
-try:
-    from botocore.exceptions import BotoCoreError, ClientError
-except ImportError:  # AnsibleAWSModule says so itself
-    BotoCoreError = ClientError = Exception
-
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible_collections.chromafleet.aws.plugins.module_utils.aws_errors import aws_errors
 from ansible_collections.chromafleet.aws.plugins.module_utils.aws_reader import Reader
 from ansible_collections.chromafleet.aws.plugins.module_utils.fleet_state import (
     cache,
@@ -108,10 +98,8 @@ def main() -> None:
         reading = {layer: pool.submit(LAYERS[layer], reader) for layer in layers}
     found = {}
     for layer, answer in reading.items():
-        try:
+        with aws_errors(module, f"Can't read the layer {layer} of the fleet {reader.fleet}"):
             found[layer] = answer.result()
-        except (BotoCoreError, ClientError) as error:
-            module.fail_json_aws(error, msg=f"Can't read the layer {layer} of the fleet {reader.fleet}")
     module.exit_json(changed=False, **found)
 
 

@@ -37,13 +37,7 @@ extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying the target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed when in diff mode.
-    support: none
+  - chromafleet.aws.modes.no_diff
 """
 
 EXAMPLES = r"""
@@ -87,12 +81,8 @@ kept:
       sample: In its recovery window, deletion date 2025-06-01
 """
 
-try:
-    from botocore.exceptions import BotoCoreError, ClientError
-except ImportError:  # AnsibleAWSModule says so itself
-    BotoCoreError = ClientError = Exception
-
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible_collections.chromafleet.aws.plugins.module_utils.aws_errors import aws_errors
 from ansible_collections.chromafleet.aws.plugins.module_utils.aws_reader import Reader
 from ansible_collections.chromafleet.aws.plugins.module_utils.fleet_leftovers import leftovers
 
@@ -108,10 +98,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     fleet = module.params["fleet"]
-    try:
+    with aws_errors(module, f"Can't look for what is left of the fleet {fleet}"):
         found = leftovers(Reader(module, fleet), module.params["endpoints"], module.params["keep"])
-    except (BotoCoreError, ClientError) as error:
-        module.fail_json_aws(error, msg=f"Can't look for what is left of the fleet {fleet}")
     listed = [resource for resource in found if not resource.gone]
     left = [{"kind": one.kind, "name": one.name, "arn": one.arn} for one in listed if not one.kept]
     kept = [{"kind": one.kind, "name": one.name, "arn": one.arn, "why": one.kept} for one in listed if one.kept]

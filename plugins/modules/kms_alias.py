@@ -33,13 +33,7 @@ extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying the target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed when in diff mode.
-    support: full
+  - chromafleet.aws.modes
 """
 
 EXAMPLES = r"""
@@ -69,14 +63,10 @@ key_id:
 
 from typing import Any
 
-try:
-    from botocore.exceptions import BotoCoreError, ClientError
-except ImportError:  # AnsibleAWSModule says so itself
-    BotoCoreError = ClientError = Exception
-
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
+from ansible_collections.chromafleet.aws.plugins.module_utils.aws_errors import aws_errors
 
 PREFIX = "alias/"
 
@@ -112,15 +102,13 @@ def main() -> None:
     )
     client = module.client("kms", retry_decorator=AWSRetry.jittered_backoff())
     name = PREFIX + module.params["name"].removeprefix(PREFIX)
-    try:
+    with aws_errors(module, f"Can't change {name}"):
         before = key_of(client, name)
         after = key_of(client, module.params["key_id"]) if module.params["state"] == "present" else ""
         if module.params["state"] == "present" and not after:
             module.fail_json(msg=f"There is no KMS key {module.params['key_id']} for {name} to point at.")
         if before != after and not module.check_mode:
             change(client, name, before, after)
-    except (BotoCoreError, ClientError) as error:
-        module.fail_json_aws(error, msg=f"Can't change {name}")
     diff = {"before": {"key_id": before}, "after": {"key_id": after}}
     module.exit_json(changed=before != after, name=name, key_id=after, diff=diff)
 

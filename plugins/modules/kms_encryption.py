@@ -32,13 +32,7 @@ extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying the target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed when in diff mode.
-    support: full
+  - chromafleet.aws.modes
 """
 
 EXAMPLES = r"""
@@ -60,13 +54,9 @@ kms_key_arn:
   type: str
 """
 
-import contextlib
-
-with contextlib.suppress(ImportError):  # Reported by AnsibleAWSModule
-    import botocore.exceptions
-
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
+from ansible_collections.chromafleet.aws.plugins.module_utils.aws_errors import aws_errors
 
 
 class LogGroup:
@@ -127,12 +117,10 @@ def main() -> None:
     )
     wanted = module.params["kms_key_arn"]
     resource = LogGroup(module) if module.params["log_group"] else Topic(module)
-    try:
+    with aws_errors(module, f"Failed to set the KMS key of {resource.name}"):
         found = resource.get()
         if found != wanted and not module.check_mode:
             resource.set(wanted)
-    except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as e:
-        module.fail_json_aws(e, msg=f"Failed to set the KMS key of {resource.name}")
     diff = {"before": {"kms_key_arn": found}, "after": {"kms_key_arn": wanted}} if found != wanted else {}
     module.exit_json(changed=found != wanted, kms_key_arn=wanted, diff=diff)
 

@@ -31,7 +31,7 @@ options:
     required: true
   found:
     description:
-      - What exists, as C({name: properties}). May hold more properties than are wanted, which are not compared.
+      - "What exists, as C({name: properties}). May hold more properties than are wanted, which are not compared."
     type: dict
     required: true
   purge:
@@ -48,13 +48,8 @@ options:
     type: list
     elements: str
     default: []
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying the target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed when in diff mode.
-    support: full
+extends_documentation_fragment:
+  - chromafleet.aws.modes
 """
 
 EXAMPLES = r"""

@@ -34,13 +34,7 @@ extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying the target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed when in diff mode.
-    support: full
+  - chromafleet.aws.modes
 """
 
 EXAMPLES = r"""
@@ -59,11 +53,7 @@ tags:
   sample: {"chromafleet:fleet": "production"}
 """
 
-import contextlib
 from typing import Any
-
-with contextlib.suppress(ImportError):  # Reported by AnsibleAWSModule
-    import botocore.exceptions
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
@@ -71,6 +61,8 @@ from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
     boto3_tag_list_to_ansible_dict,
     compare_aws_tags,
 )
+from ansible_collections.chromafleet.aws.plugins.module_utils.aws_errors import aws_errors
+from ansible_collections.chromafleet.aws.plugins.module_utils.ensure import wanted_tags
 
 
 def current_tags(client: Any, arn: str) -> dict[str, str]:
@@ -97,17 +89,15 @@ def main() -> None:
     )
     arn = module.params["arn"]
     client = module.client("resourcegroupstaggingapi", retry_decorator=AWSRetry.jittered_backoff(retries=10))
-    try:
+    with aws_errors(module, f"Can't tag {arn}"):
         before = current_tags(client, arn)
-        wanted, unwanted = compare_aws_tags(before, module.params["tags"], module.params["purge_tags"])
+        after = wanted_tags(before, module.params)
+        wanted, unwanted = compare_aws_tags(before, after)
         if not module.check_mode:
             if unwanted:
                 refuse_failures(module, client.untag_resources(aws_retry=True, ResourceARNList=[arn], TagKeys=unwanted))
             if wanted:
                 refuse_failures(module, client.tag_resources(aws_retry=True, ResourceARNList=[arn], Tags=wanted))
-    except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as e:
-        module.fail_json_aws(e, msg=f"Can't tag {arn}")
-    after = {key: value for key, value in {**before, **wanted}.items() if key not in unwanted}
     module.exit_json(changed=before != after, diff={"before": before, "after": after}, tags=after)
 
 

@@ -29,13 +29,7 @@ extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying the target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed when in diff mode.
-    support: none
+  - chromafleet.aws.modes.no_diff
 """
 
 EXAMPLES = r"""
@@ -79,14 +73,10 @@ buckets:
 
 from typing import Any
 
-try:
-    from botocore.exceptions import BotoCoreError, ClientError
-except ImportError:  # AnsibleAWSModule says so itself
-    BotoCoreError = ClientError = Exception
-
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
+from ansible_collections.chromafleet.aws.plugins.module_utils.aws_errors import aws_errors
 
 
 def count(client: Any, name: str, limit: int) -> dict[str, Any]:
@@ -133,10 +123,8 @@ def main() -> None:
     client = module.client("s3", retry_decorator=AWSRetry.jittered_backoff())
     buckets = []
     for name in module.params["names"]:
-        try:
+        with aws_errors(module, f"Can't tell what the bucket {name} holds"):
             buckets.append(count(client, name, module.params["limit"]))
-        except (BotoCoreError, ClientError) as error:
-            module.fail_json_aws(error, msg=f"Can't tell what the bucket {name} holds")
     module.exit_json(changed=False, buckets=buckets)
 
 

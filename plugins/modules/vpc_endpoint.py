@@ -60,13 +60,7 @@ extends_documentation_fragment:
   - amazon.aws.region.modules
   - amazon.aws.tags
   - amazon.aws.boto3
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying the target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed when in diff mode.
-    support: full
+  - chromafleet.aws.modes
 """
 
 EXAMPLES = r"""
@@ -116,12 +110,6 @@ vpc_endpoint:
 
 from typing import Any
 
-try:
-    from botocore.exceptions import BotoCoreError, ClientError
-except ImportError:  # AnsibleAWSModule says so itself
-    BotoCoreError = ClientError = Exception
-
-from ansible.module_utils.common.dict_transformations import camel_dict_to_snake_dict
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
 from ansible_collections.amazon.aws.plugins.module_utils.ec2 import ensure_ec2_tags
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -129,7 +117,13 @@ from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
     boto3_tag_list_to_ansible_dict,
     boto3_tag_specifications,
-    compare_aws_tags,
+)
+from ansible_collections.chromafleet.aws.plugins.module_utils.aws_errors import aws_errors
+from ansible_collections.chromafleet.aws.plugins.module_utils.ensure import (
+    described,
+    differences,
+    remove,
+    wanted_tags,
 )
 
 GONE = ("deleting", "deleted", "failed", "rejected", "expired")
@@ -179,9 +173,7 @@ class Endpoint:
         for name in (*SETS, "private_dns"):
             if self.params[name] is not None:
                 wanted[name] = sorted(self.params[name]) if name in SETS else self.params[name]
-        if self.params["tags"] is not None:
-            more, less = compare_aws_tags(found["tags"], self.params["tags"], self.params["purge_tags"])
-            wanted["tags"] = {key: value for key, value in found["tags"].items() if key not in less} | more
+        wanted["tags"] = wanted_tags(found["tags"], self.params)
         return wanted
 
     def create(self) -> dict[str, Any]:
@@ -230,38 +222,21 @@ def ensure_present(endpoint: Endpoint) -> dict[str, Any]:
     current = endpoint.get(module.params["vpc_endpoint_id"])
     found = endpoint.properties(current) if current else {}
     wanted = endpoint.wanted(endpoint.properties(current or {}))
-    differ = [name for name, value in wanted.items() if not current or value != found[name]]
-    result = {
-        "changed": bool(differ),
-        "diff": {
-            "before": {name: found[name] for name in differ if name in found},
-            "after": {name: wanted[name] for name in differ},
-        },
-    }
-    if differ and not module.check_mode:
+    result = differences(found, wanted)
+    if result["changed"] and not module.check_mode:
         if current:
             endpoint.change(current["VpcEndpointId"], found, wanted)
         else:
             current = endpoint.create()
         current = endpoint.get(current["VpcEndpointId"]) or current
-    return {**result, "vpc_endpoint": result_of(current)}
+    return {**result, "vpc_endpoint": described(current)}
 
 
 def ensure_absent(endpoint: Endpoint) -> dict[str, Any]:
     """Delete the endpoint if it is there."""
     current = endpoint.get(endpoint.params["vpc_endpoint_id"])
-    if current and not endpoint.module.check_mode:
-        endpoint.delete(current["VpcEndpointId"])
     before = endpoint.properties(current) if current else {}
-    return {"changed": bool(current), "diff": {"before": before, "after": {}}, "vpc_endpoint": {}}
-
-
-def result_of(endpoint: dict[str, Any] | None) -> dict[str, Any]:
-    """The return value for an endpoint."""
-    if not endpoint:
-        return {}
-    tags = boto3_tag_list_to_ansible_dict(endpoint.get("Tags") or [])
-    return {**camel_dict_to_snake_dict(endpoint, ignore_list=["Tags"]), "tags": tags}
+    return {**remove(endpoint.module, before, lambda: endpoint.delete(current["VpcEndpointId"])), "vpc_endpoint": {}}
 
 
 def main() -> None:
@@ -286,12 +261,10 @@ def main() -> None:
         supports_check_mode=True,
     )
     endpoint = Endpoint(module)
-    try:
-        ensure = ensure_present if module.params["state"] == "present" else ensure_absent
-        module.exit_json(**ensure(endpoint))
-    except (BotoCoreError, ClientError) as error:
-        what = module.params["vpc_endpoint_id"] or module.params["service"]
-        module.fail_json_aws(error, msg=f"Failed to manage the VPC endpoint {what}")
+    what = module.params["vpc_endpoint_id"] or module.params["service"]
+    with aws_errors(module, f"Failed to manage the VPC endpoint {what}"):
+        result = ensure_absent(endpoint) if module.params["state"] == "absent" else ensure_present(endpoint)
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

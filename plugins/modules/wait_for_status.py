@@ -59,13 +59,8 @@ options:
     description: What to do when the time is over, told in the error.
     type: str
     default: start the same command again to go on waiting
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying the target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed when in diff mode.
-    support: none
+extends_documentation_fragment:
+  - chromafleet.aws.modes.no_diff
 """
 
 EXAMPLES = r"""

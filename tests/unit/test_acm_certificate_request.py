@@ -2,54 +2,26 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-from pathlib import Path
+from functools import partial
 
-import boto3
 import pytest
-from ansible.module_utils.testing import patch_module_args
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-from ansible_collections.amazon.aws.plugins.module_utils.retries import RetryingBotoClientWrapper
-from botocore.stub import ANY, Stubber
-from moto import mock_aws
+from botocore.stub import ANY
 
-ROOT = Path(__file__).parents[2]
-REGION = "us-east-1"
 NAMES = ["chroma.example.com", "read.chroma.example.com"]
 TAGS = {"chromafleet:fleet": "production"}
 ARN = "arn:aws:acm:us-east-1:123456789012:certificate/0a1b2c3d-0000-0000-0000-000000000000"
 
 
-@pytest.fixture(scope="module")
-def module():
-    """The module's code."""
-    path = ROOT / "plugins/modules/acm_certificate_request.py"
-    spec = importlib.util.spec_from_file_location("acm_certificate_request", path)
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
-
-
 @pytest.fixture
-def run(module, capsys, monkeypatch):
+def run(run_module):
     """Run the module with some arguments and return its result."""
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
-
-    def call(check=False, **arguments):
-        connection = {"region": REGION, "access_key": "local", "secret_key": "local"}
-        with patch_module_args({**connection, **arguments, "_ansible_check_mode": check}), pytest.raises(SystemExit):
-            module.main()
-        return json.loads(capsys.readouterr().out)
-
-    return call
+    return partial(run_module, "acm_certificate_request")
 
 
 @pytest.fixture
-def account():
+def account(empty_account):
     """An empty account."""
-    with mock_aws():
-        yield boto3.client("acm", region_name=REGION)
+    return empty_account("acm")
 
 
 def arns(client):
@@ -115,17 +87,9 @@ def test_bad_names_are_one_sentence(run, account):
 
 
 @pytest.fixture
-def answers(module, monkeypatch):
+def answers(record):
     """AWS's answers, in the order in which the module asks."""
-    client = boto3.client("acm", region_name=REGION, aws_access_key_id="a", aws_secret_access_key="b")
-    with Stubber(client) as stubber:
-
-        def wrapped(self, service, retry_decorator=None, **more):
-            return RetryingBotoClientWrapper(client, retry_decorator)
-
-        monkeypatch.setattr(AnsibleAWSModule, "client", wrapped)
-        yield stubber
-        stubber.assert_no_pending_responses()
+    return record("acm")
 
 
 def summary(status):

@@ -4,47 +4,17 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from importlib import import_module
 
-import boto3
 import pytest
-from ansible.module_utils.testing import patch_module_args
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-from ansible_collections.amazon.aws.plugins.module_utils.retries import RetryingBotoClientWrapper
-from botocore.stub import Stubber
 
 GROUP = "production-main-reader"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-def stub(monkeypatch):
+def stub(record):
     """AWS's answers, in order; a call that differs from them fails, and all must be made."""
-    client = boto3.client("autoscaling", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
-
-    def connect(_module, _service, retry_decorator=None, **_more):
-        return RetryingBotoClientWrapper(client, retry_decorator)
-
-    monkeypatch.setattr(AnsibleAWSModule, "client", connect)
-    with Stubber(client) as stubber:
-        yield stubber
-        stubber.assert_no_pending_responses()
-
-
-@pytest.fixture
-def run(capsys):
-    """Run a module with some arguments and return its result."""
-
-    def call(which, /, check=False, **arguments):
-        module = import_module(f"ansible_collections.chromafleet.aws.plugins.modules.{which}")
-        with (
-            patch_module_args({"region": "us-east-1", **arguments, "_ansible_check_mode": check}),
-            pytest.raises(SystemExit),
-        ):
-            module.main()
-        return json.loads(capsys.readouterr().out)
-
-    return call
+    return record("autoscaling")
 
 
 def answer_group(stub, **properties):
@@ -76,44 +46,44 @@ AS_SET = {
 POOL = {"MinSize": 2, "MaxGroupPreparedCapacity": 2, "PoolState": "Stopped"}
 
 
-def test_settings_are_set(stub, run):
+def test_settings_are_set(stub, run_module):
     answer_group(stub)
     stub.add_response("update_auto_scaling_group", {}, {"AutoScalingGroupName": GROUP, **AS_SET})
     stub.add_response("put_warm_pool", {}, {"AutoScalingGroupName": GROUP, **POOL})
-    result = run("autoscaling_group_settings", name=GROUP, **SETTINGS)
+    result = run_module("autoscaling_group_settings", name=GROUP, **SETTINGS)
     assert result["changed"]
     assert result["settings"] == SETTINGS
     assert result["diff"]["after"] == SETTINGS
 
 
-def test_settings_as_wanted_make_no_call(stub, run):
+def test_settings_as_wanted_make_no_call(stub, run_module):
     answer_group(stub, **AS_SET, WarmPoolConfiguration=POOL)
-    assert not run("autoscaling_group_settings", name=GROUP, **SETTINGS)["changed"]
+    assert not run_module("autoscaling_group_settings", name=GROUP, **SETTINGS)["changed"]
 
 
-def test_settings_that_are_not_given_stay(stub, run):
+def test_settings_that_are_not_given_stay(stub, run_module):
     answer_group(stub, **AS_SET, WarmPoolConfiguration=POOL)
     stub.add_response("update_auto_scaling_group", {}, {"AutoScalingGroupName": GROUP, "DefaultInstanceWarmup": 60})
-    result = run("autoscaling_group_settings", name=GROUP, default_instance_warmup=60)
+    result = run_module("autoscaling_group_settings", name=GROUP, default_instance_warmup=60)
     assert result["diff"] == {"before": {"default_instance_warmup": 300}, "after": {"default_instance_warmup": 60}}
 
 
-def test_settings_in_check_mode_change_nothing(stub, run):
+def test_settings_in_check_mode_change_nothing(stub, run_module):
     answer_group(stub)
-    assert run("autoscaling_group_settings", check=True, name=GROUP, **SETTINGS)["changed"]
+    assert run_module("autoscaling_group_settings", check=True, name=GROUP, **SETTINGS)["changed"]
 
 
-def test_an_empty_warm_pool_is_none(stub, run):
+def test_an_empty_warm_pool_is_none(stub, run_module):
     answer_group(stub, WarmPoolConfiguration=POOL)
     stub.add_response("delete_warm_pool", {}, {"AutoScalingGroupName": GROUP, "ForceDelete": True})
-    assert run("autoscaling_group_settings", name=GROUP, warm_pool={})["changed"]
+    assert run_module("autoscaling_group_settings", name=GROUP, warm_pool={})["changed"]
     answer_group(stub, WarmPoolConfiguration={**POOL, "Status": "PendingDelete"})
-    assert not run("autoscaling_group_settings", name=GROUP, warm_pool={})["changed"]
+    assert not run_module("autoscaling_group_settings", name=GROUP, warm_pool={})["changed"]
 
 
-def test_settings_of_a_group_that_does_not_exist(stub, run):
+def test_settings_of_a_group_that_does_not_exist(stub, run_module):
     answer_group(stub, exists=False)
-    assert run("autoscaling_group_settings", name=GROUP, capacity_rebalance=True)["msg"] == (
+    assert run_module("autoscaling_group_settings", name=GROUP, capacity_rebalance=True)["msg"] == (
         "There is no auto-scaling group production-main-reader: make it first, or correct its name."
     )
 
@@ -163,56 +133,56 @@ def put(name, configuration):
 
 
 @pytest.mark.parametrize(("options", "sent"), BOTH)
-def test_a_policy_is_made(stub, run, options, sent):
+def test_a_policy_is_made(stub, run_module, options, sent):
     answer_policies(stub, options["name"])
     stub.add_response("put_scaling_policy", {}, put(options["name"], sent))
-    result = run(POLICY, **options)
+    result = run_module(POLICY, **options)
     assert result["changed"]
     assert result["policy"] == sent
 
 
 @pytest.mark.parametrize(("options", "sent"), BOTH)
-def test_a_policy_as_wanted_makes_no_call(stub, run, options, sent):
+def test_a_policy_as_wanted_makes_no_call(stub, run_module, options, sent):
     # AWS keeps no order of dimensions.
     found = json.loads(json.dumps(sent))
     found.get("CustomizedMetricSpecification", {}).get("Dimensions", []).reverse()
     answer_policies(stub, options["name"], put(options["name"], found))
-    assert not run(POLICY, **options)["changed"]
+    assert not run_module(POLICY, **options)["changed"]
 
 
-def test_a_policy_that_differs_is_put_again(stub, run):
+def test_a_policy_that_differs_is_put_again(stub, run_module):
     answer_policies(stub, "cpu", put("cpu", {**CPU_SENT, "TargetValue": 50.0}))
     stub.add_response("put_scaling_policy", {}, put("cpu", CPU_SENT))
-    assert run(POLICY, **CPU)["diff"]["before"]["TargetValue"] == 50.0
+    assert run_module(POLICY, **CPU)["diff"]["before"]["TargetValue"] == 50.0
 
 
-def test_a_policy_of_another_type_is_replaced(stub, run):
+def test_a_policy_of_another_type_is_replaced(stub, run_module):
     answer_policies(stub, "cpu", {"PolicyName": "cpu", "PolicyType": "SimpleScaling", "AutoScalingGroupName": GROUP})
     stub.add_response("delete_policy", {}, {"PolicyName": "cpu", "AutoScalingGroupName": GROUP})
     stub.add_response("put_scaling_policy", {}, put("cpu", CPU_SENT))
-    assert run(POLICY, **CPU)["changed"]
+    assert run_module(POLICY, **CPU)["changed"]
 
 
-def test_a_policy_is_deleted_from_its_own_group_only(stub, run):
+def test_a_policy_is_deleted_from_its_own_group_only(stub, run_module):
     answer_policies(stub, "x", {"PolicyName": "x", "PolicyType": "StepScaling", "AutoScalingGroupName": GROUP})
     stub.add_response("delete_policy", {}, {"PolicyName": "x", "AutoScalingGroupName": GROUP})
-    assert run(POLICY, group=GROUP, name="x", state="absent")["changed"]
+    assert run_module(POLICY, group=GROUP, name="x", state="absent")["changed"]
     answer_policies(stub, "x")
-    assert not run(POLICY, group=GROUP, name="x", state="absent")["changed"]
+    assert not run_module(POLICY, group=GROUP, name="x", state="absent")["changed"]
 
 
 @pytest.mark.parametrize("arguments", [CPU, {"group": GROUP, "name": "cpu", "state": "absent"}])
-def test_policies_in_check_mode(stub, run, arguments):
+def test_policies_in_check_mode(stub, run_module, arguments):
     answer_policies(stub, "cpu", put("cpu", {**CPU_SENT, "TargetValue": 50.0}))
-    assert run(POLICY, check=True, **arguments)["changed"]
+    assert run_module(POLICY, check=True, **arguments)["changed"]
 
 
-def test_a_metric_is_one_of_two_kinds(stub, run):
+def test_a_metric_is_one_of_two_kinds(stub, run_module):
     assert (
         "mutually exclusive"
-        in run(POLICY, **{**CPU, "metric": {**CPU["metric"], "namespace": "n", "name": "m"}})["msg"]
+        in run_module(POLICY, **{**CPU, "metric": {**CPU["metric"], "namespace": "n", "name": "m"}})["msg"]
     )
-    assert "one of the following is required" in run(POLICY, **{**CPU, "metric": {}})["msg"]
+    assert "one of the following is required" in run_module(POLICY, **{**CPU, "metric": {}})["msg"]
 
 
 def activity(
@@ -228,7 +198,7 @@ def activity(
     }
 
 
-def test_activities_newest_first(stub, run):
+def test_activities_newest_first(stub, run_module):
     for group, hours in {"one": [1, 3], "two": [2]}.items():
         activities = [activity(group, hour) for hour in hours] + [activity(group, 9, "Successful", message="")]
         stub.add_response(
@@ -236,12 +206,12 @@ def test_activities_newest_first(stub, run):
             {"Activities": activities},
             {"AutoScalingGroupName": group, "MaxRecords": 100},
         )
-    result = run("autoscaling_activity_info", groups=["one", "two"], failed=True)
+    result = run_module("autoscaling_activity_info", groups=["one", "two"], failed=True)
     assert [found["activity_id"] for found in result["activities"]] == ["one3", "two2", "one1"]
     assert result["activities"][0]["status_message"].startswith("You have requested more vCPU")
 
 
-def test_activities_of_every_outcome(stub, run):
+def test_activities_of_every_outcome(stub, run_module):
     stub.add_response("describe_scaling_activities", {"Activities": [activity("one", 1, "Successful", message="")]})
-    (found,) = run("autoscaling_activity_info", groups=["one"])["activities"]
+    (found,) = run_module("autoscaling_activity_info", groups=["one"])["activities"]
     assert (found["status_code"], found["status_message"]) == ("Successful", "")

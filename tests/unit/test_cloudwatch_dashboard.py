@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+from functools import partial
 
-import boto3
 import pytest
-from ansible.module_utils.testing import patch_module_args
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-from ansible_collections.amazon.aws.plugins.module_utils.retries import RetryingBotoClientWrapper
 from ansible_collections.chromafleet.aws.plugins.filter.dashboard import dashboard as composed
-from ansible_runs import ROOT
-from botocore.stub import Stubber
-from moto import mock_aws
+from module_runs import REGION
 
-REGION = "us-east-1"
 NAME = "production-main"
 ARN = f"arn:aws:cloudwatch::123456789012:dashboard/{NAME}"
 BODY = {
@@ -32,34 +25,16 @@ BODY = {
 }
 
 
-@pytest.fixture(scope="module")
-def module():
-    """The module's code."""
-    path = ROOT / "plugins/modules/cloudwatch_dashboard.py"
-    spec = importlib.util.spec_from_file_location("cloudwatch_dashboard", path)
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
-
-
 @pytest.fixture
-def run(module, capsys):
+def run(run_module):
     """Run the module with some arguments and return its result."""
-
-    def call(check=False, **arguments):
-        arguments = {"name": NAME, "region": REGION, "access_key": "local", "secret_key": "local", **arguments}
-        with patch_module_args({**arguments, "_ansible_check_mode": check}), pytest.raises(SystemExit):
-            module.main()
-        return json.loads(capsys.readouterr().out)
-
-    return call
+    return partial(run_module, "cloudwatch_dashboard", name=NAME)
 
 
 @pytest.fixture
-def account():
+def account(empty_account):
     """An empty account."""
-    with mock_aws():
-        yield boto3.client("cloudwatch", region_name=REGION)
+    return empty_account("cloudwatch")
 
 
 def names(client):
@@ -124,23 +99,16 @@ def test_a_body_is_needed(run):
 
 
 @pytest.fixture
-def recorded(monkeypatch):
-    """An account that gives recorded answers and checks each call against the API's model."""
-    client = boto3.client("cloudwatch", region_name=REGION, aws_access_key_id="local", aws_secret_access_key="local")
-    monkeypatch.setattr(
-        AnsibleAWSModule,
-        "client",
-        lambda self, service, retry_decorator: RetryingBotoClientWrapper(client, retry_decorator),
-    )
-    with Stubber(client) as stub:
+def recorded(record):
+    """An account that gives recorded answers."""
+    stub = record("cloudwatch")
 
-        def found(body, tags):
-            stub.add_response("get_dashboard", {"DashboardArn": ARN, "DashboardBody": json.dumps(body)})
-            stub.add_response("list_tags_for_resource", {"Tags": tags}, {"ResourceARN": ARN})
+    def found(body, tags):
+        stub.add_response("get_dashboard", {"DashboardArn": ARN, "DashboardBody": json.dumps(body)})
+        stub.add_response("list_tags_for_resource", {"Tags": tags}, {"ResourceARN": ARN})
 
-        stub.found = found
-        yield stub
-        stub.assert_no_pending_responses()
+    stub.found = found
+    return stub
 
 
 def put(body, **tags):

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 
-import boto3
 import pytest
-from ansible.module_utils.testing import patch_module_args
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-from ansible_collections.amazon.aws.plugins.module_utils.retries import RetryingBotoClientWrapper
 from ansible_collections.chromafleet.aws.plugins.module_utils import cloudwatch
-from ansible_runs import ROOT
-from botocore.stub import Stubber
-from moto import mock_aws
+from module_runs import REGION
 
-REGION = "us-east-1"
 TOPIC = f"arn:aws:sns:{REGION}:123456789012:alarms"
 TAGS = {"chromafleet:fleet": "production"}
 DISK = {
@@ -68,34 +60,16 @@ LATENCY = {
 ALL = [DISK, ERRORS, LATENCY]
 
 
-@pytest.fixture(scope="module")
-def module():
-    """The module's code."""
-    path = ROOT / "plugins/modules/cloudwatch_metric_alarms.py"
-    spec = importlib.util.spec_from_file_location("cloudwatch_metric_alarms", path)
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
+@pytest.fixture
+def run(run_module):
+    """Run the module with some alarms and return its result."""
+    return lambda alarms, **more: run_module("cloudwatch_metric_alarms", alarms=alarms, **more)
 
 
 @pytest.fixture
-def run(module, capsys):
-    """Run the module with some arguments and return its result."""
-
-    def call(alarms, check=False, **arguments):
-        arguments |= {"region": REGION, "access_key": "local", "secret_key": "local", "alarms": alarms}
-        with patch_module_args({**arguments, "_ansible_check_mode": check}), pytest.raises(SystemExit):
-            module.main()
-        return json.loads(capsys.readouterr().out)
-
-    return call
-
-
-@pytest.fixture
-def account():
+def account(empty_account):
     """An empty account."""
-    with mock_aws():
-        yield boto3.client("cloudwatch", region_name=REGION)
+    return empty_account("cloudwatch")
 
 
 def described(client):
@@ -230,34 +204,20 @@ def test_a_fault_is_one_sentence_before_any_call(run, case):
     assert sentence in result["msg"]
 
 
-def test_many_alarms_are_asked_for_in_batches(module, run, monkeypatch):
-    client = boto3.client("cloudwatch", region_name=REGION, aws_access_key_id="local", aws_secret_access_key="local")
-    monkeypatch.setattr(
-        AnsibleAWSModule,
-        "client",
-        lambda self, service, retry_decorator: RetryingBotoClientWrapper(client, retry_decorator),
-    )
+def test_many_alarms_are_asked_for_in_batches(run, record):
     names = [f"alarm-{number}" for number in range(101)]
-    with Stubber(client) as stub:
-        for some in (names[:100], names[100:]):
-            asked = {"AlarmNames": some, "AlarmTypes": ["MetricAlarm"], "MaxRecords": 100}
-            stub.add_response("describe_alarms", {"MetricAlarms": [{"AlarmName": name} for name in some]}, asked)
-        for some in (names[:100], names[100:]):
-            stub.add_response("delete_alarms", {}, {"AlarmNames": some})
-        assert len(run([{"name": name} for name in names], state="absent")["alarms"]) == 101
-        stub.assert_no_pending_responses()
+    stub = record("cloudwatch")
+    for some in (names[:100], names[100:]):
+        asked = {"AlarmNames": some, "AlarmTypes": ["MetricAlarm"], "MaxRecords": 100}
+        stub.add_response("describe_alarms", {"MetricAlarms": [{"AlarmName": name} for name in some]}, asked)
+    for some in (names[:100], names[100:]):
+        stub.add_response("delete_alarms", {}, {"AlarmNames": some})
+    assert len(run([{"name": name} for name in names], state="absent")["alarms"]) == 101
 
 
-def test_a_refused_call(run, monkeypatch):
-    client = boto3.client("cloudwatch", region_name=REGION, aws_access_key_id="local", aws_secret_access_key="local")
-    monkeypatch.setattr(
-        AnsibleAWSModule,
-        "client",
-        lambda self, service, retry_decorator: RetryingBotoClientWrapper(client, retry_decorator),
-    )
-    with Stubber(client) as stub:
-        stub.add_client_error("describe_alarms", "AccessDenied", "not you")
-        result = run([DISK])
+def test_a_refused_call(run, record):
+    record("cloudwatch").add_client_error("describe_alarms", "AccessDenied", "not you")
+    result = run([DISK])
     assert result["failed"]
     assert "Failed to manage the alarms production-main-disk" in result["msg"]
     assert "not you" in result["msg"]

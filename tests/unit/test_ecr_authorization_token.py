@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import base64
 import datetime
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 from ansible.errors import AnsibleLookupError
+from ansible_collections.chromafleet.aws.plugins.lookup import ecr_authorization_token as lookup
 
-PATH = Path(__file__).parents[2] / "plugins/lookup/ecr_authorization_token.py"
 PLAY = """
 - hosts: localhost
   connection: local
@@ -23,14 +21,6 @@ PLAY = """
 """
 
 
-@pytest.fixture(scope="module")
-def lookup():
-    spec = importlib.util.spec_from_file_location("ecr_authorization_token", PATH)
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
-
-
 def authorization(text):
     return {
         "authorizationToken": base64.b64encode(text.encode()).decode(),
@@ -39,7 +29,7 @@ def authorization(text):
     }
 
 
-def test_decodes(lookup):
+def test_decodes():
     assert lookup.decode(authorization("AWS:pass:word")) == {
         "username": "AWS",
         "password": "pass:word",
@@ -48,7 +38,7 @@ def test_decodes(lookup):
     }
 
 
-def test_strange_token_is_not_printed(lookup):
+def test_strange_token_is_not_printed():
     with pytest.raises(AnsibleLookupError) as error:
         lookup.decode(authorization("secret-without-colon"))
     assert "secret" not in str(error.value)

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
+from functools import partial
 
-import boto3
 import pytest
-from ansible.module_utils.testing import patch_module_args
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-from ansible_collections.amazon.aws.plugins.module_utils.retries import RetryingBotoClientWrapper
-from ansible_runs import ROOT
-from botocore.stub import Stubber
+from module_runs import REGION
 
-REGION = "us-east-1"
 NAME = "production-main-valkey8"
 ARN = f"arn:aws:elasticache:{REGION}:123456789012:parametergroup:{NAME}"
 TAGS = {"chromafleet:fleet": "production"}
@@ -26,52 +19,28 @@ GROUP = {
 LRU = {"maxmemory-policy": "allkeys-lru"}
 
 
-@pytest.fixture(scope="module")
-def module():
-    """The module's code."""
-    path = ROOT / "plugins/modules/elasticache_parameter_group.py"
-    spec = importlib.util.spec_from_file_location("elasticache_parameter_group", path)
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
-
-
 @pytest.fixture
-def run(module, capsys):
+def run(run_module):
     """Run the module with some arguments and return its result."""
-
-    def call(check=False, **arguments):
-        connection = {"region": REGION, "access_key": "local", "secret_key": "local", "name": NAME}
-        with patch_module_args({**connection, **arguments, "_ansible_check_mode": check}), pytest.raises(SystemExit):
-            module.main()
-        return json.loads(capsys.readouterr().out)
-
-    return call
+    return partial(run_module, "elasticache_parameter_group", name=NAME)
 
 
 @pytest.fixture
-def recorded(monkeypatch):
-    """An account that gives recorded answers and checks each call against the API's model."""
-    client = boto3.client("elasticache", region_name=REGION, aws_access_key_id="local", aws_secret_access_key="local")
-    monkeypatch.setattr(
-        AnsibleAWSModule,
-        "client",
-        lambda self, service, retry_decorator: RetryingBotoClientWrapper(client, retry_decorator),
-    )
-    with Stubber(client) as stub:
+def recorded(record):
+    """An account that gives recorded answers."""
+    stub = record("elasticache")
 
-        def described(parameters=None, tags=TAGS):
-            rows = [{"ParameterName": name, "ParameterValue": value} for name, value in (parameters or {}).items()]
-            pairs = [{"Key": key, "Value": value} for key, value in tags.items()]
-            named = {"CacheParameterGroupName": NAME}
-            stub.add_response("describe_cache_parameter_groups", {"CacheParameterGroups": [GROUP]}, named)
-            stub.add_response("describe_cache_parameters", {"Parameters": rows}, {**named, "Source": "user"})
-            stub.add_response("list_tags_for_resource", {"TagList": pairs}, {"ResourceName": ARN})
+    def described(parameters=None, tags=TAGS):
+        rows = [{"ParameterName": name, "ParameterValue": value} for name, value in (parameters or {}).items()]
+        pairs = [{"Key": key, "Value": value} for key, value in tags.items()]
+        named = {"CacheParameterGroupName": NAME}
+        stub.add_response("describe_cache_parameter_groups", {"CacheParameterGroups": [GROUP]}, named)
+        stub.add_response("describe_cache_parameters", {"Parameters": rows}, {**named, "Source": "user"})
+        stub.add_response("list_tags_for_resource", {"TagList": pairs}, {"ResourceName": ARN})
 
-        stub.described = described
-        stub.nothing = lambda: stub.add_client_error("describe_cache_parameter_groups", "CacheParameterGroupNotFound")
-        yield stub
-        stub.assert_no_pending_responses()
+    stub.described = described
+    stub.nothing = lambda: stub.add_client_error("describe_cache_parameter_groups", "CacheParameterGroupNotFound")
+    return stub
 
 
 def pairs(**parameters):

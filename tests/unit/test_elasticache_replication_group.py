@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 
-import boto3
 import pytest
-from ansible.module_utils.testing import patch_module_args
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-from ansible_collections.amazon.aws.plugins.module_utils.retries import RetryingBotoClientWrapper
-from botocore.stub import Stubber
-from moto import mock_aws
+from module_runs import REGION
 
-ROOT = Path(__file__).parents[2]
-REGION = "us-east-1"
 TOKEN = "a-token-that-nobody-may-see"
 NEW = {
     "name": "production-main",
@@ -30,37 +21,22 @@ NEW = {
 }
 
 
-@pytest.fixture(scope="module")
-def module():
-    """The module's code."""
-    path = ROOT / "plugins/modules/elasticache_replication_group.py"
-    spec = importlib.util.spec_from_file_location("elasticache_replication_group", path)
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
-
-
 @pytest.fixture
-def run(module, capsys, monkeypatch):
-    """Run the module with some arguments and return its result."""
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
+def run(run_module):
+    """Run the module with some arguments and return its result, which must not tell the token."""
 
-    def call(check=False, **arguments):
-        connection = {"region": REGION, "access_key": "local", "secret_key": "local"}
-        with patch_module_args({**connection, **arguments, "_ansible_check_mode": check}), pytest.raises(SystemExit):
-            module.main()
-        output = capsys.readouterr().out
-        assert TOKEN not in output
-        return json.loads(output)
+    def call(**arguments):
+        result = run_module("elasticache_replication_group", **arguments)
+        assert TOKEN not in json.dumps(result)
+        return result
 
     return call
 
 
 @pytest.fixture
-def account():
+def account(empty_account):
     """An empty account."""
-    with mock_aws():
-        yield boto3.client("elasticache", region_name=REGION)
+    return empty_account("elasticache")
 
 
 def names(client):
@@ -221,26 +197,19 @@ MEMBER = {
 
 
 @pytest.fixture
-def recorded(monkeypatch):
-    """An account that gives recorded answers and checks each call against the API's model."""
-    client = boto3.client("elasticache", region_name=REGION, aws_access_key_id="local", aws_secret_access_key="local")
-    monkeypatch.setattr(
-        AnsibleAWSModule,
-        "client",
-        lambda self, service, retry_decorator: RetryingBotoClientWrapper(client, retry_decorator),
-    )
-    with Stubber(client) as stub:
+def recorded(record):
+    """An account that gives recorded answers."""
+    stub = record("elasticache")
 
-        def described(**more):
-            stub.add_response("describe_replication_groups", answer(**more))
-            if more.get("status", "available") == "available":  # of others, AWS tells no tags
-                stub.add_response("list_tags_for_resource", {"TagList": []})
-            stub.add_response("describe_cache_clusters", MEMBER, {"CacheClusterId": "production-main-001"})
+    def described(**more):
+        stub.add_response("describe_replication_groups", answer(**more))
+        if more.get("status", "available") == "available":  # of others, AWS tells no tags
+            stub.add_response("list_tags_for_resource", {"TagList": []})
+        stub.add_response("describe_cache_clusters", MEMBER, {"CacheClusterId": "production-main-001"})
 
-        stub.described = described
-        stub.waited = lambda **more: stub.add_response("describe_replication_groups", answer(**more))
-        yield stub
-        stub.assert_no_pending_responses()
+    stub.described = described
+    stub.waited = lambda **more: stub.add_response("describe_replication_groups", answer(**more))
+    return stub
 
 
 @pytest.mark.parametrize(

@@ -2,54 +2,31 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-from functools import cache
+from functools import cache, partial
 
-import boto3
+import module_runs
 import pytest
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.chromafleet.aws.plugins.module_utils.aws_reader import Reader
 from ansible_collections.chromafleet.aws.plugins.module_utils.fleet_leftovers import LISTED, arn_type
-from ansible_runs import ROOT
 from botocore.exceptions import ClientError
+from module_runs import REGION
 from moto import mock_aws
 from moto.core.responses import ActionResult
 from moto.elasticache.responses import ElastiCacheResponse
 
-REGION = "us-east-1"
 ACCOUNT = "123456789012"
 TAG, OTHER = {"chromafleet:fleet": "demo"}, {"chromafleet:fleet": "demo-eu"}
 ENDPOINTS = ["chroma.vectors.io", "read.chroma.vectors.io"]
 
 
-@pytest.fixture(scope="module")
-def module():
-    """The module's code."""
-    spec = importlib.util.spec_from_file_location("leftovers", ROOT / "plugins/modules/fleet_leftovers_info.py")
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
-
-
 @pytest.fixture
-def run(module, capsys):
+def run(run_module):
     """Run the module and return its result."""
-
-    def call(**arguments):
-        connection = {"region": REGION, "access_key": "testing", "secret_key": "testing"}
-        options = {"fleet": "demo", "endpoints": ENDPOINTS, **arguments}
-        with patch_module_args({**connection, **options}), pytest.raises(SystemExit):
-            module.main()
-        return json.loads(capsys.readouterr().out)
-
-    return call
+    return partial(run_module, "fleet_leftovers_info", fleet="demo", endpoints=ENDPOINTS)
 
 
-@cache
-def cached_client(service):
-    """Making a client takes longer than all that is asked of it."""
-    return boto3.client(service, region_name=REGION, aws_access_key_id="testing", aws_secret_access_key="testing")
+# Making a client takes longer than all that is asked of it.
+cached_client = cache(module_runs.client)
 
 
 @pytest.fixture

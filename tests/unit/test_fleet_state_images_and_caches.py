@@ -203,10 +203,10 @@ def test_every_rule_of_the_security_group_is_seen():
     group = read_cache()["security_groups"]["production-main-cache"]
     port = {"proto": "tcp", "from_port": 6379, "to_port": 6379}
     assert group["rules"] == [
-        {**port, "cidr_ip": "0.0.0.0/0", "rule_desc": ""},
+        {**port, "cidr_ip": "0.0.0.0/0"},
         {**port, "group_id": "sg-2", "rule_desc": "Nodes"},
     ]
-    assert group["rules_egress"] == [{"proto": "-1", "cidr_ipv6": "::/0", "rule_desc": ""}]
+    assert group["rules_egress"] == [{"proto": "-1", "cidr_ipv6": "::/0"}]
 
 
 @pytest.mark.parametrize("left", TAGGED)

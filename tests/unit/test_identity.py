@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+from functools import partial
 
-import boto3
 import pytest
 import yaml
-from ansible.module_utils.testing import patch_module_args
-from ansible_runs import ROOT, run_ansible
+from ansible_runs import run_ansible
 from layer_runs import run_layer
-from moto import mock_aws
 from policies import ACCOUNT, VALUES, host
 
 OPTIONS = {name: value for name, value in VALUES.items() if name.startswith("aws_identity_")} | {
@@ -180,25 +177,13 @@ def test_bad_input_is_one_sentence(verdicts, case):
 
 
 @pytest.fixture
-def kms_alias(capsys):
-    """Run the module in an empty account, in this process."""
-    path = ROOT / "plugins/modules/kms_alias.py"
-    spec = importlib.util.spec_from_file_location("kms_alias", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-
-    def call(check=False, **arguments):
-        connection = {"region": "us-east-1", "access_key": "local", "secret_key": "local"}
-        with patch_module_args({**connection, **arguments, "_ansible_check_mode": check}), pytest.raises(SystemExit):
-            module.main()
-        return json.loads(capsys.readouterr().out)
-
-    with mock_aws():
-        yield call
+def kms_alias(run_module):
+    """Run the module."""
+    return partial(run_module, "kms_alias")
 
 
-def test_an_alias_is_made_moved_and_deleted_once(kms_alias):
-    kms = boto3.client("kms", region_name="us-east-1", aws_access_key_id="local", aws_secret_access_key="local")
+def test_an_alias_is_made_moved_and_deleted_once(kms_alias, empty_account):
+    kms = empty_account("kms")
     one, other = (kms.create_key()["KeyMetadata"]["KeyId"] for _ in range(2))
     asked = {"name": "chromafleet/demo", "key_id": one}
     assert kms_alias(check=True, **asked)["changed"]
@@ -214,7 +199,7 @@ def test_an_alias_is_made_moved_and_deleted_once(kms_alias):
     assert aliases(kms) == {}
 
 
-def test_an_alias_needs_a_key_that_exists(kms_alias):
+def test_an_alias_needs_a_key_that_exists(kms_alias, empty_account):
     answer = kms_alias(name="chromafleet/demo", key_id="11111111-2222-3333-4444-555555555555")
     assert answer["msg"] == (
         "There is no KMS key 11111111-2222-3333-4444-555555555555 for alias/chromafleet/demo to point at."

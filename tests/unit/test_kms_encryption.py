@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-
-import boto3
 import pytest
-from ansible.module_utils.testing import patch_module_args
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-from ansible_collections.amazon.aws.plugins.module_utils.retries import RetryingBotoClientWrapper
-from ansible_runs import ROOT
-from botocore.stub import Stubber
+from module_runs import REGION
 
-REGION = "us-east-1"
 GROUP = "/chromafleet/production/main/nginx"
 TOPIC = f"arn:aws:sns:{REGION}:123456789012:production-main-alarms"
 KEY = f"arn:aws:kms:{REGION}:123456789012:key/one"
@@ -21,28 +12,16 @@ OTHER = f"arn:aws:kms:{REGION}:123456789012:key/other"
 
 
 @pytest.fixture
-def run(capsys, monkeypatch):
+def run(run_module, record):
     """Run the module on a service that answers with what is recorded."""
-    path = ROOT / "plugins/modules/kms_encryption.py"
-    spec = importlib.util.spec_from_file_location("kms_encryption", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
 
-    def call(service, *answers, check=False, **arguments):
-        client = boto3.client(service, region_name=REGION, aws_access_key_id="local", aws_secret_access_key="local")
-        monkeypatch.setattr(
-            AnsibleAWSModule,
-            "client",
-            lambda self, name, retry_decorator: RetryingBotoClientWrapper(client, retry_decorator),
-        )
-        with Stubber(client) as stub:
-            for operation, answer, asked in answers:
-                stub.add_response(operation, answer, asked)
-            arguments |= {"region": REGION, "_ansible_check_mode": check}
-            with patch_module_args(arguments), pytest.raises(SystemExit):
-                module.main()
-            stub.assert_no_pending_responses()
-        return json.loads(capsys.readouterr().out)
+    def call(service, *answers, **arguments):
+        stub = record(service)
+        for operation, answer, asked in answers:
+            stub.add_response(operation, answer, asked)
+        result = run_module("kms_encryption", **arguments)
+        stub.assert_no_pending_responses()
+        return result
 
     return call
 

@@ -2,46 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
-import json
-
-import boto3
 import pytest
-from ansible.module_utils.testing import patch_module_args
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-from ansible_collections.amazon.aws.plugins.module_utils.retries import RetryingBotoClientWrapper
 from ansible_collections.chromafleet.aws.plugins.module_utils.vpc_shape import Need, Shape, Subnet, shape_faults
-from botocore.stub import Stubber
-from moto import mock_aws
+from module_runs import REGION, client
 
-REGION = "us-east-1"
-CONNECTION = {"region": REGION, "access_key": "local", "secret_key": "local"}
 SERVICE = f"com.amazonaws.{REGION}"
 ANYWHERE = "0.0.0.0/0"
 
 
-def client(service):
-    return boto3.client(service, region_name=REGION, aws_access_key_id="local", aws_secret_access_key="local")
-
-
 @pytest.fixture
-def run(capsys, monkeypatch):
-    """Run a module with some arguments and return its result."""
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
-
-    def call(name, check=False, **arguments):
-        module = importlib.import_module(f"ansible_collections.chromafleet.aws.plugins.modules.{name}")
-        with patch_module_args({**CONNECTION, **arguments, "_ansible_check_mode": check}), pytest.raises(SystemExit):
-            module.main()
-        return json.loads(capsys.readouterr().out)
-
-    return call
-
-
-@pytest.fixture
-def ec2():
-    with mock_aws():
-        yield client("ec2")
+def ec2(empty_account):
+    return empty_account("ec2")
 
 
 @pytest.fixture
@@ -64,17 +35,9 @@ def subnets(ec2, vpc):
 
 
 @pytest.fixture
-def recorded(monkeypatch):
-    """An account that gives recorded answers and checks each call against the API's model."""
-    plain = client("ec2")
-    monkeypatch.setattr(
-        AnsibleAWSModule,
-        "client",
-        lambda self, service, retry_decorator=None: RetryingBotoClientWrapper(plain, retry_decorator),
-    )
-    with Stubber(plain) as stub:
-        yield stub
-        stub.assert_no_pending_responses()
+def recorded(record):
+    """An account that gives recorded answers."""
+    return record("ec2")
 
 
 # --- vpc_endpoint --------------------------------------------------------------------------------------------------
@@ -93,52 +56,52 @@ def interface(ec2, vpc, subnets):
     }
 
 
-def test_an_endpoint_is_made_once(run, ec2, interface):
-    assert run("vpc_endpoint", check=True, **interface)["changed"]
+def test_an_endpoint_is_made_once(run_module, ec2, interface):
+    assert run_module("vpc_endpoint", check=True, **interface)["changed"]
     assert ec2.describe_vpc_endpoints()["VpcEndpoints"] == []
-    made = run("vpc_endpoint", **interface)
+    made = run_module("vpc_endpoint", **interface)
     assert made["changed"]
     assert made["vpc_endpoint"]["tags"] == {"a": "1"}
     assert made["diff"]["after"]["subnet_ids"] == sorted(interface["subnet_ids"])
-    again = run("vpc_endpoint", **interface)
+    again = run_module("vpc_endpoint", **interface)
     assert (again["changed"], again["diff"]) == (False, {"before": {}, "after": {}})
     assert again["vpc_endpoint"]["vpc_endpoint_id"] == made["vpc_endpoint"]["vpc_endpoint_id"]
 
 
-def test_what_an_endpoint_has_becomes_exactly_what_is_wanted(run, ec2, vpc, subnets, interface):
-    run("vpc_endpoint", **interface)
+def test_what_an_endpoint_has_becomes_exactly_what_is_wanted(run_module, ec2, vpc, subnets, interface):
+    run_module("vpc_endpoint", **interface)
     other = ec2.create_security_group(GroupName="other", Description="other", VpcId=vpc)["GroupId"]
     wanted = {**interface, "subnet_ids": [subnets[1], subnets[2]], "security_group_ids": [other], "tags": {"b": "2"}}
-    plan = run("vpc_endpoint", check=True, **wanted)
+    plan = run_module("vpc_endpoint", check=True, **wanted)
     assert set(plan["diff"]["after"]) == {"subnet_ids", "security_group_ids", "tags"}
-    assert not run("vpc_endpoint", **interface)["changed"]
-    assert run("vpc_endpoint", **wanted)["changed"]
+    assert not run_module("vpc_endpoint", **interface)["changed"]
+    assert run_module("vpc_endpoint", **wanted)["changed"]
     (endpoint,) = ec2.describe_vpc_endpoints()["VpcEndpoints"]
     assert set(endpoint["SubnetIds"]) == set(wanted["subnet_ids"])
     assert [group["GroupId"] for group in endpoint["Groups"]] == [other]
     assert endpoint["Tags"] == [{"Key": "b", "Value": "2"}]
-    assert not run("vpc_endpoint", **wanted)["changed"]
+    assert not run_module("vpc_endpoint", **wanted)["changed"]
 
 
-def test_a_gateway_endpoint_changes_its_route_tables(run, ec2, vpc):
+def test_a_gateway_endpoint_changes_its_route_tables(run_module, ec2, vpc):
     one, other = (ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"] for _ in range(2))
     gateway = {"vpc_id": vpc, "service": f"{SERVICE}.s3", "type": "Gateway"}
-    run("vpc_endpoint", **gateway, route_table_ids=[one])
-    assert run("vpc_endpoint", **gateway, route_table_ids=[other])["changed"]
+    run_module("vpc_endpoint", **gateway, route_table_ids=[one])
+    assert run_module("vpc_endpoint", **gateway, route_table_ids=[other])["changed"]
     (endpoint,) = ec2.describe_vpc_endpoints()["VpcEndpoints"]
     assert endpoint["RouteTableIds"] == [other]
     # What is not given stays.
-    assert not run("vpc_endpoint", **gateway)["changed"]
+    assert not run_module("vpc_endpoint", **gateway)["changed"]
 
 
-def test_an_endpoint_is_deleted_once(run, ec2, interface):
-    made = run("vpc_endpoint", **interface)["vpc_endpoint"]["vpc_endpoint_id"]
+def test_an_endpoint_is_deleted_once(run_module, ec2, interface):
+    made = run_module("vpc_endpoint", **interface)["vpc_endpoint"]["vpc_endpoint_id"]
     gone = {"state": "absent", "vpc_endpoint_id": made}
-    assert run("vpc_endpoint", check=True, **gone)["changed"]
-    assert not run("vpc_endpoint", **interface)["changed"]
-    assert run("vpc_endpoint", **gone)["changed"]
-    assert not run("vpc_endpoint", **gone)["changed"]
-    assert not run("vpc_endpoint", state="absent", vpc_endpoint_id="vpce-0123456789abcdef0")["changed"]
+    assert run_module("vpc_endpoint", check=True, **gone)["changed"]
+    assert not run_module("vpc_endpoint", **interface)["changed"]
+    assert run_module("vpc_endpoint", **gone)["changed"]
+    assert not run_module("vpc_endpoint", **gone)["changed"]
+    assert not run_module("vpc_endpoint", state="absent", vpc_endpoint_id="vpce-0123456789abcdef0")["changed"]
 
 
 ENDPOINT = {
@@ -152,32 +115,34 @@ ENDPOINT = {
 }
 
 
-def test_private_dns_is_switched_on(run, recorded):
+def test_private_dns_is_switched_on(run_module, recorded):
     recorded.add_response("describe_vpc_endpoints", {"VpcEndpoints": [ENDPOINT]})
     recorded.add_response(
         "modify_vpc_endpoint", {"Return": True}, {"VpcEndpointId": "vpce-1", "PrivateDnsEnabled": True}
     )
     recorded.add_response("describe_vpc_endpoints", {"VpcEndpoints": [{**ENDPOINT, "PrivateDnsEnabled": True}]})
-    done = run("vpc_endpoint", vpc_id="vpc-1", service=f"{SERVICE}.ssm", subnet_ids=["subnet-1"], private_dns=True)
+    done = run_module(
+        "vpc_endpoint", vpc_id="vpc-1", service=f"{SERVICE}.ssm", subnet_ids=["subnet-1"], private_dns=True
+    )
     assert done["diff"] == {"before": {"private_dns": False}, "after": {"private_dns": True}}
 
 
-def test_an_endpoint_that_is_going_away_is_none(run, recorded):
+def test_an_endpoint_that_is_going_away_is_none(run_module, recorded):
     recorded.add_response("describe_vpc_endpoints", {"VpcEndpoints": [{**ENDPOINT, "State": "deleting"}]})
-    assert not run("vpc_endpoint", state="absent", vpc_endpoint_id="vpce-1")["changed"]
+    assert not run_module("vpc_endpoint", state="absent", vpc_endpoint_id="vpce-1")["changed"]
 
 
-def test_an_endpoint_that_cannot_be_deleted(run, recorded):
+def test_an_endpoint_that_cannot_be_deleted(run_module, recorded):
     recorded.add_response("describe_vpc_endpoints", {"VpcEndpoints": [ENDPOINT]})
     fault = {"ResourceId": "vpce-1", "Error": {"Code": "OperationNotPermitted", "Message": "It is managed."}}
     recorded.add_response("delete_vpc_endpoints", {"Unsuccessful": [fault]})
-    done = run("vpc_endpoint", state="absent", vpc_endpoint_id="vpce-1")
+    done = run_module("vpc_endpoint", state="absent", vpc_endpoint_id="vpce-1")
     assert done["msg"] == "The VPC endpoint vpce-1 can't be deleted: It is managed."
 
 
-def test_a_refused_endpoint(run, recorded):
+def test_a_refused_endpoint(run_module, recorded):
     recorded.add_client_error("describe_vpc_endpoints", "UnauthorizedOperation", "not you")
-    done = run("vpc_endpoint", vpc_id="vpc-1", service=f"{SERVICE}.ssm")
+    done = run_module("vpc_endpoint", vpc_id="vpc-1", service=f"{SERVICE}.ssm")
     assert f"Failed to manage the VPC endpoint {SERVICE}.ssm" in done["msg"]
     assert "not you" in done["msg"]
 
@@ -197,79 +162,79 @@ def flow_logs(ec2):
     return ec2.describe_flow_logs()["FlowLogs"]
 
 
-def test_a_flow_log_is_made_once(run, ec2, vpc, to_group):
-    assert run("ec2_vpc_flow_log", check=True, **to_group)["changed"]
+def test_a_flow_log_is_made_once(run_module, ec2, vpc, to_group):
+    assert run_module("ec2_vpc_flow_log", check=True, **to_group)["changed"]
     assert flow_logs(ec2) == []
-    made = run("ec2_vpc_flow_log", **to_group)
+    made = run_module("ec2_vpc_flow_log", **to_group)
     assert made["changed"]
     assert (made["flow_log"]["resource_id"], made["flow_log"]["tags"]) == (vpc, {"a": "1"})
-    again = run("ec2_vpc_flow_log", **to_group)
+    again = run_module("ec2_vpc_flow_log", **to_group)
     assert (again["changed"], again["flow_log"]["flow_log_id"]) == (False, made["flow_log"]["flow_log_id"])
 
 
-def test_of_a_flow_log_only_the_tags_change(run, ec2, to_group):
-    before = run("ec2_vpc_flow_log", **to_group)["flow_log"]["flow_log_id"]
-    done = run("ec2_vpc_flow_log", **{**to_group, "tags": {"b": "2"}})
+def test_of_a_flow_log_only_the_tags_change(run_module, ec2, to_group):
+    before = run_module("ec2_vpc_flow_log", **to_group)["flow_log"]["flow_log_id"]
+    done = run_module("ec2_vpc_flow_log", **{**to_group, "tags": {"b": "2"}})
     assert done["diff"] == {"before": {"tags": {"a": "1"}}, "after": {"tags": {"b": "2"}}}
     assert (done["flow_log"]["flow_log_id"], done["flow_log"]["tags"]) == (before, {"b": "2"})
-    assert not run("ec2_vpc_flow_log", **{**to_group, "tags": None})["changed"]
+    assert not run_module("ec2_vpc_flow_log", **{**to_group, "tags": None})["changed"]
 
 
-def test_a_flow_log_that_differs_otherwise_is_replaced(run, ec2, to_group):
-    before = run("ec2_vpc_flow_log", **to_group)["flow_log"]["flow_log_id"]
+def test_a_flow_log_that_differs_otherwise_is_replaced(run_module, ec2, to_group):
+    before = run_module("ec2_vpc_flow_log", **to_group)["flow_log"]["flow_log_id"]
     wanted = {**to_group, "traffic_type": "REJECT", "aggregation_interval": 60}
-    assert set(run("ec2_vpc_flow_log", check=True, **wanted)["diff"]["after"]) == {
+    assert set(run_module("ec2_vpc_flow_log", check=True, **wanted)["diff"]["after"]) == {
         "traffic_type",
         "aggregation_interval",
     }
     assert [one["FlowLogId"] for one in flow_logs(ec2)] == [before]
-    assert run("ec2_vpc_flow_log", **wanted)["changed"]
+    assert run_module("ec2_vpc_flow_log", **wanted)["changed"]
     (after,) = flow_logs(ec2)
     assert after["FlowLogId"] != before
     assert (after["TrafficType"], after["MaxAggregationInterval"]) == ("REJECT", 60)
     assert after["Tags"] == [{"Key": "a", "Value": "1"}]
 
 
-def test_a_flow_log_to_a_bucket_stands_beside_the_other(run, ec2, vpc, to_group):
+def test_a_flow_log_to_a_bucket_stands_beside_the_other(run_module, ec2, vpc, to_group):
     client("s3").create_bucket(Bucket="company-logs")
-    run("ec2_vpc_flow_log", **to_group)
+    run_module("ec2_vpc_flow_log", **to_group)
     to_bucket = {"resource_id": vpc, "bucket_arn": "arn:aws:s3:::company-logs"}
-    assert run("ec2_vpc_flow_log", **to_bucket)["changed"]
-    assert not run("ec2_vpc_flow_log", **to_bucket)["changed"]
+    assert run_module("ec2_vpc_flow_log", **to_bucket)["changed"]
+    assert not run_module("ec2_vpc_flow_log", **to_bucket)["changed"]
     assert len(flow_logs(ec2)) == 2
-    assert run("ec2_vpc_flow_log", state="absent", **to_bucket)["changed"]
+    assert run_module("ec2_vpc_flow_log", state="absent", **to_bucket)["changed"]
     assert [one["LogGroupName"] for one in flow_logs(ec2)] == ["/flow"]
 
 
-def test_a_bucket_that_is_missing(run, ec2, vpc):
-    done = run("ec2_vpc_flow_log", resource_id=vpc, bucket_arn="arn:aws:s3:::nobodys")
+def test_a_bucket_that_is_missing(run_module, ec2, vpc):
+    done = run_module("ec2_vpc_flow_log", resource_id=vpc, bucket_arn="arn:aws:s3:::nobodys")
     assert done["msg"].startswith(f"The traffic of {vpc} can't be logged: ")
 
 
-def test_a_flow_log_is_deleted_once(run, ec2, to_group):
-    gone = {"state": "absent", "flow_log_id": run("ec2_vpc_flow_log", **to_group)["flow_log"]["flow_log_id"]}
-    assert run("ec2_vpc_flow_log", check=True, **gone)["changed"]
+def test_a_flow_log_is_deleted_once(run_module, ec2, to_group):
+    gone = {"state": "absent", "flow_log_id": run_module("ec2_vpc_flow_log", **to_group)["flow_log"]["flow_log_id"]}
+    assert run_module("ec2_vpc_flow_log", check=True, **gone)["changed"]
     assert len(flow_logs(ec2)) == 1
-    assert run("ec2_vpc_flow_log", **gone)["changed"]
-    assert not run("ec2_vpc_flow_log", **gone)["changed"]
+    assert run_module("ec2_vpc_flow_log", **gone)["changed"]
+    assert not run_module("ec2_vpc_flow_log", **gone)["changed"]
     assert flow_logs(ec2) == []
 
 
-def test_waits_until_ec2_knows_the_role(run, recorded):
+def test_waits_until_ec2_knows_the_role(run_module, recorded):
     new = {"resource_id": "vpc-1", "log_group": "/flow", "role_arn": ROLE}
     recorded.add_response("describe_flow_logs", {"FlowLogs": []})
     for _ in range(2):
         recorded.add_client_error("create_flow_logs", "InvalidParameter", "Unable to assume given IAM role")
     recorded.add_response("create_flow_logs", {"FlowLogIds": ["fl-1"], "Unsuccessful": []})
     recorded.add_response("describe_flow_logs", {"FlowLogs": [{"FlowLogId": "fl-1"}]})
-    assert run("ec2_vpc_flow_log", **new)["flow_log"]["flow_log_id"] == "fl-1"
+    assert run_module("ec2_vpc_flow_log", **new)["flow_log"]["flow_log_id"] == "fl-1"
 
 
-def test_but_not_for_ever(run, recorded):
+def test_but_not_for_ever(run_module, recorded):
     recorded.add_response("describe_flow_logs", {"FlowLogs": []})
     for _ in range(12):
         recorded.add_client_error("create_flow_logs", "InvalidParameter", "Unable to assume given IAM role")
-    done = run("ec2_vpc_flow_log", resource_id="vpc-1", log_group="/flow", role_arn=ROLE)
+    done = run_module("ec2_vpc_flow_log", resource_id="vpc-1", log_group="/flow", role_arn=ROLE)
     assert "Failed to manage the flow log of vpc-1" in done["msg"]
     assert "Unable to assume given IAM role" in done["msg"]
 
@@ -283,8 +248,8 @@ def test_but_not_for_ever(run, recorded):
         ({"resource_id": "vpc-1"}, "one of the following is required: flow_log_id, log_group, bucket_arn"),
     ],
 )
-def test_bad_arguments_of_a_flow_log(run, arguments, sentence):
-    assert sentence in run("ec2_vpc_flow_log", **arguments)["msg"]
+def test_bad_arguments_of_a_flow_log(run_module, arguments, sentence):
+    assert sentence in run_module("ec2_vpc_flow_log", **arguments)["msg"]
 
 
 # --- existing_vpc_info: what it finds ------------------------------------------------------------------------------
@@ -308,8 +273,8 @@ def shared(ec2, vpc, subnets):
     return vpc
 
 
-def test_a_vpc_by_its_tags(run, shared, subnets):
-    found = run("existing_vpc_info", fleet="demo", tags={"Name": "shared"}, services=["ssm"])
+def test_a_vpc_by_its_tags(run_module, shared, subnets):
+    found = run_module("existing_vpc_info", fleet="demo", tags={"Name": "shared"}, services=["ssm"])
     assert (found["vpc_id"], found["faults"], found["changed"]) == (shared, [], False)
     zones = [f"{REGION}{zone}" for zone in "ab"]
     for tier, ids in (("public", subnets[:2]), ("private", subnets[2:])):
@@ -318,16 +283,16 @@ def test_a_vpc_by_its_tags(run, shared, subnets):
         ]
 
 
-def test_subnets_by_their_ids(run, ec2, shared, subnets):
+def test_subnets_by_their_ids(run_module, ec2, shared, subnets):
     ec2.delete_tags(Resources=subnets, Tags=[{"Key": "chromafleet:tier"}])
     given = {"public_subnet_ids": subnets[:2], "private_subnet_ids": subnets[2:]}
-    assert run("existing_vpc_info", fleet="demo", vpc_id=shared, **given)["faults"] == []
-    without = run("existing_vpc_info", fleet="demo", vpc_id=shared)["faults"]
+    assert run_module("existing_vpc_info", fleet="demo", vpc_id=shared, **given)["faults"] == []
+    without = run_module("existing_vpc_info", fleet="demo", vpc_id=shared)["faults"]
     assert [fault.partition(" has ")[2][:15] for fault in without] == ["public subnets ", "private subnets"]
 
 
-def test_none_and_several(run, ec2, shared):
-    none = run("existing_vpc_info", fleet="demo", vpc_id="vpc-0123456789abcdef0")
+def test_none_and_several(run_module, ec2, shared):
+    none = run_module("existing_vpc_info", fleet="demo", vpc_id="vpc-0123456789abcdef0")
     (fault,) = none["faults"]
     assert fault == (
         "aws_network_existing_vpc names the VPC vpc-0123456789abcdef0, but there is none in us-east-1: correct it, or "
@@ -335,7 +300,7 @@ def test_none_and_several(run, ec2, shared):
     )
     twin = ec2.create_vpc(CidrBlock="10.43.0.0/16")["Vpc"]["VpcId"]
     ec2.create_tags(Resources=[twin], Tags=[{"Key": "Name", "Value": "shared"}])
-    several = run("existing_vpc_info", fleet="demo", tags={"Name": "shared"})
+    several = run_module("existing_vpc_info", fleet="demo", tags={"Name": "shared"})
     assert several["vpc_id"] == ""
     (fault,) = several["faults"]
     assert fault == (
@@ -344,7 +309,7 @@ def test_none_and_several(run, ec2, shared):
     )
 
 
-def test_the_fleets_own_addresses_and_endpoints_are_not_in_its_way(run, ec2, shared, subnets):
+def test_the_fleets_own_addresses_and_endpoints_are_not_in_its_way(run_module, ec2, shared, subnets):
     tag = [{"Key": "chromafleet:fleet", "Value": "demo"}]
     group = ec2.create_security_group(GroupName="demo-node", Description="x", VpcId=shared)["GroupId"]
     ec2.create_tags(Resources=[group], Tags=tag)
@@ -354,10 +319,10 @@ def test_the_fleets_own_addresses_and_endpoints_are_not_in_its_way(run, ec2, sha
     made = ec2.create_vpc_endpoint(**endpoint, SubnetIds=subnets[2:], SecurityGroupIds=[group])["VpcEndpoint"]
     free = ec2.describe_subnets(SubnetIds=[subnets[2]])["Subnets"][0]["AvailableIpAddressCount"]
     asked = {"fleet": "demo", "vpc_id": shared, "private_addresses": free + 3, "interface_endpoints": ["ssm"]}
-    (taken,) = [fault for fault in run("existing_vpc_info", **asked)["faults"] if "free addresses" not in fault]
+    (taken,) = [fault for fault in run_module("existing_vpc_info", **asked)["faults"] if "free addresses" not in fault]
     assert taken.startswith(f"aws_network_interface_endpoints has ssm, but the VPC {shared} has an endpoint")
     ec2.create_tags(Resources=[made["VpcEndpointId"]], Tags=tag)
-    faults = run("existing_vpc_info", **asked)["faults"]
+    faults = run_module("existing_vpc_info", **asked)["faults"]
     assert not [fault for fault in faults if subnets[2] in fault or "endpoint" in fault]
 
 

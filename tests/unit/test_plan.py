@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 import pytest
-from ansible_runs import ROOT
-
-
-def load(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-plan = load(ROOT / "plugins/action/plan.py")
-table = load(ROOT / "plugins/callback/fleet_plan.py")
+from ansible_collections.chromafleet.aws.plugins.action import plan
+from ansible_collections.chromafleet.aws.plugins.callback import fleet_plan as table
 
 SAME = {
     "order": (["b", "a"], ["a", "b"]),

@@ -2,55 +2,29 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
+from functools import partial
 
-import boto3
 import pytest
-from ansible.module_utils.testing import patch_module_args
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-from ansible_collections.amazon.aws.plugins.module_utils.retries import RetryingBotoClientWrapper
-from ansible_runs import ROOT
-from botocore.stub import Stubber
-from moto import mock_aws
 
-REGION = "us-east-1"
 FLEET = {"chromafleet:fleet": "production"}
 
 
-@pytest.fixture(scope="module")
-def module():
-    """The module's code."""
-    spec = importlib.util.spec_from_file_location("resource_tags", ROOT / "plugins/modules/resource_tags.py")
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
-
-
 @pytest.fixture
-def run(module, capsys):
+def run(run_module):
     """Run the module with some arguments and return its result."""
-
-    def call(check=False, **arguments):
-        connection = {"region": REGION, "access_key": "local", "secret_key": "local"}
-        with patch_module_args({**connection, **arguments, "_ansible_check_mode": check}), pytest.raises(SystemExit):
-            module.main()
-        return json.loads(capsys.readouterr().out)
-
-    return call
+    return partial(run_module, "resource_tags")
 
 
 @pytest.fixture
-def secret():
+def secret(empty_account):
     """The ARN of a resource with the tag `team`, and how to read its tags."""
-    with mock_aws():
-        client = boto3.client("secretsmanager", region_name=REGION)
-        arn = client.create_secret(Name="x", SecretString="x", Tags=[{"Key": "team", "Value": "search"}])["ARN"]
+    client = empty_account("secretsmanager")
+    arn = client.create_secret(Name="x", SecretString="x", Tags=[{"Key": "team", "Value": "search"}])["ARN"]
 
-        def tags():
-            return {tag["Key"]: tag["Value"] for tag in client.describe_secret(SecretId=arn)["Tags"]}
+    def tags():
+        return {tag["Key"]: tag["Value"] for tag in client.describe_secret(SecretId=arn)["Tags"]}
 
-        yield arn, tags
+    return arn, tags
 
 
 def test_sets_and_removes_once(run, secret):
@@ -78,18 +52,9 @@ def test_check_mode_changes_nothing(run, secret):
 
 
 @pytest.fixture
-def recorded(monkeypatch):
-    """A tagging API that gives recorded answers."""
-    keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
-    client = boto3.client("resourcegroupstaggingapi", region_name=REGION, **keys)
-    monkeypatch.setattr(
-        AnsibleAWSModule,
-        "client",
-        lambda self, service, retry_decorator: RetryingBotoClientWrapper(client, retry_decorator),
-    )
-    with Stubber(client) as stub:
-        yield stub
-        stub.assert_no_pending_responses()
+def recorded(record):
+    """An account that gives recorded answers."""
+    return record("resourcegroupstaggingapi")
 
 
 def test_error_within_a_good_answer_is_an_error(run, recorded):

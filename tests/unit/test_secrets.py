@@ -296,7 +296,7 @@ def test_one_host_that_does_not_learn_the_token_stops_the_rotation(play):
     """The others having learnt it: Ansible would go on with the next play."""
     last = yaml.safe_load((ROOT / "playbooks/rotate.yml").read_text())[-1]
     learn = {"hosts": "one", "gather_facts": False, "tasks": [{"ansible.builtin.set_fact": {"__rotate_known": True}}]}
-    variables = {"fleet_aws_connection": {}, "fleet_region": "us-east-1", "rotate": "tokens"}
+    variables = {"fleet_aws_connection": {}, "fleet_aws_environment": {}, "rotate": "tokens"}
     done = play(yaml.safe_dump([learn, {**last, "tasks": last["tasks"][:1]}]), "-e", json.dumps(variables))
     assert done.returncode == 2
     assert "two could not be told the new tokens: nothing has stopped working" in " ".join(done.stdout.split())

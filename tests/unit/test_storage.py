@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+from functools import partial
 
-import boto3
 import pytest
-from ansible.module_utils.testing import patch_module_args
-from ansible_runs import ROOT
 from layer_runs import run_layer
-from moto import mock_aws
 
 SNAPSHOTS, LOGS = "chromafleet-demo-123456789012-us-east-1", "chromafleet-demo-123456789012-us-east-1-logs"
 KEY = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
@@ -119,32 +115,20 @@ def test_destroy_refuses_what_is_not_empty_then_empties_it(aws, storage):
 
 
 @pytest.fixture
-def held(capsys):
-    """Run s3_versions_info in an account of its own."""
-    path = ROOT / "plugins/modules/s3_versions_info.py"
-    spec = importlib.util.spec_from_file_location("s3_versions_info", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-
-    def run(**arguments):
-        connection = {"region": "us-east-1", "access_key": "local", "secret_key": "local"}
-        with patch_module_args({**connection, **arguments}), pytest.raises(SystemExit):
-            module.main()
-        return json.loads(capsys.readouterr().out)
-
-    with mock_aws():
-        yield run
+def held(run_module):
+    """Run s3_versions_info."""
+    return partial(run_module, "s3_versions_info")
 
 
-def test_an_empty_bucket_and_none_hold_nothing(held):
-    boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="empty")
+def test_an_empty_bucket_and_none_hold_nothing(held, empty_account):
+    empty_account("s3").create_bucket(Bucket="empty")
     result = held(names=["empty", "none"])
     assert not result["changed"]
     assert [bucket["says"] for bucket in result["buckets"]] == ["", ""]
 
 
-def test_what_is_counted_over_several_pages(held):
-    s3 = boto3.client("s3", region_name="us-east-1")
+def test_what_is_counted_over_several_pages(held, empty_account):
+    s3 = empty_account("s3")
     s3.create_bucket(Bucket="full")
     s3.put_bucket_versioning(Bucket="full", VersioningConfiguration={"Status": "Enabled"})
     for number in range(1001):

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from types import SimpleNamespace
 
 import pytest
 from ansible.errors import AnsibleActionFail
-from ansible_runs import ROOT
-
-spec = importlib.util.spec_from_file_location("wait_for_status", ROOT / "plugins/action/wait_for_status.py")
-wait = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(wait)
+from ansible_collections.chromafleet.aws.plugins.action import wait_for_status as wait
 
 ARGUMENTS = {
     "what": "replication group main",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.chromafleet.aws.plugins.module_utils.aws_reader import tag_dict
+from ansible_collections.chromafleet.aws.plugins.module_utils.security_group_rules import rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,12 +31,6 @@ GATEWAYS = (
     "LocalGatewayId",
     "CoreNetworkArn",
 )
-# Key of a permission -> key of a target, option of ec2_security_group.
-TARGETS = {
-    "IpRanges": ("CidrIp", "cidr_ip"),
-    "Ipv6Ranges": ("CidrIpv6", "cidr_ipv6"),
-    "PrefixListIds": ("PrefixListId", "ip_prefix"),
-}
 
 
 def read(aws: Reader) -> dict[str, Found]:
@@ -191,34 +186,13 @@ def _security_groups(aws: Reader, own: list[dict[str, Any]]) -> Found:
                 "id": group["GroupId"],
                 "vpc_id": group["VpcId"],
                 "description": group["Description"],
-                "rules": _rules(group["IpPermissions"], known),
-                "rules_egress": _rules(group["IpPermissionsEgress"], known),
+                "rules": rules(group["IpPermissions"], known),
+                "rules_egress": rules(group["IpPermissionsEgress"], known),
                 "tags": tag_dict(group.get("Tags")),
             },
         )
         for group in groups
     )
-
-
-def _rules(permissions: list[dict[str, Any]], known: dict[str, str]) -> list[dict[str, Any]]:
-    """In the words of ec2_security_group, one rule for each target; the fleet's groups by name."""
-    rules = []
-    for permission in permissions:
-        what = {"proto": permission["IpProtocol"]}
-        if permission.get("FromPort") is not None and permission["IpProtocol"] != "-1":
-            what |= {"from_port": permission["FromPort"], "to_port": permission["ToPort"]}
-        targets = [
-            ({option: target[key]}, target)
-            for kind, (key, option) in TARGETS.items()
-            for target in permission.get(kind, [])
-        ]
-        for pair in permission.get("UserIdGroupPairs", []):
-            group = pair.get("GroupId", "")
-            targets.append(({"group_name": known[group]} if group in known else {"group_id": group}, pair))
-        for who, target in targets:
-            why = {"rule_desc": target["Description"]} if target.get("Description") else {}
-            rules.append({**what, **who, **why})
-    return rules
 
 
 def service_of(endpoint: dict[str, Any], region: str) -> str:
