@@ -12,7 +12,8 @@ from ansible_runs import ROOT, run_ansible
 from test_aws_observability import ACCOUNT, REGION, WHOLE
 
 DOCS = (ROOT / "docs/metrics.md").read_text()
-BY_STATSD = {name: (kind, sender) for name, kind, sender in re.findall(r"^\| (\w+) \| (c|g|ms) \| (.+) \|$", DOCS, re.M)}
+ROWS = re.findall(r"^\| (\w+) \| (c|g|ms) \| (.+) \|$", DOCS, re.M)
+BY_STATSD = {name: (kind, sender) for name, kind, sender in ROWS}
 BY_OTLP = set(re.search(r"```\n(.+?)```", DOCS, re.S)[1].split())
 COMMON = yaml.safe_load((ROOT / "group_vars/common.yml").read_text())
 HOSTS = {
