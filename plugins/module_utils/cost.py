@@ -51,6 +51,7 @@ VARIABLES = (
     "fleet_cells",
     "fleet_cost_agent_metrics",
     "fleet_cost_alarms",
+    "fleet_cost_cell_metrics",
     "fleet_cost_flow_log_gb",
     "fleet_cost_image_gb",
     "fleet_cost_internet_gb",
@@ -254,6 +255,8 @@ def _observability(values: Values, prices: Prices, instances: int) -> Iterator[L
     yield Line("Logs taken in", logs, "GB", prices["log_gb"])
     yield Line("Logs stored", stored, "GB", prices["log_stored_gb"])
     yield Line("Metrics of the agent", values.number("fleet_cost_agent_metrics") * instances, "each", prices["metric"])
+    of_cells = values.number("fleet_cost_cell_metrics") * values.cells
+    yield Line("Metrics of the cells", of_cells, "each", prices["metric"])
     yield Line("Metrics of detailed monitoring", detailed, "each", prices["metric"])
     yield Line("Alarms", alarms, "each", prices["alarm"])
     yield Line("Dashboard", int(values.flag("aws_observability_dashboard")), "each", prices["dashboard"])

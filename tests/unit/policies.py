@@ -27,6 +27,7 @@ VALUES = {
     "aws_identity_repository_prefix": "chromafleet/demo/",
     "aws_identity_secrets": SECRETS,
     "aws_identity_ssm": True,
+    "aws_identity_traces": False,
     "aws_network_account_id": ACCOUNT,
     "aws_network_partition": "aws",
     "aws_network_region": REGION,
@@ -45,6 +46,7 @@ VARIANTS = {
     "aws_identity/templates/host.yml.j2": [
         {"role": role, "aws_identity_kms_key_arn": key} for role in ("writer", "reader") for key in ("", KEY)
     ]
+    + [{"role": "reader", "aws_identity_traces": "true"}]
 }
 # As Ansible sets it up for templates.
 JINJA = Environment(trim_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined)  # noqa: S701 (no HTML)
@@ -56,9 +58,10 @@ def rendered(template, **own):
     return yaml.safe_load(JINJA.from_string(text).render(VALUES | own))
 
 
-def host(role, key=""):
+def host(role, key="", *, traces=False):
     """What a host may do."""
-    return rendered("aws_identity/templates/host.yml.j2", role=role, aws_identity_kms_key_arn=key)
+    own = {"role": role, "aws_identity_kms_key_arn": key, "aws_identity_traces": traces}
+    return rendered("aws_identity/templates/host.yml.j2", **own)
 
 
 def policies():

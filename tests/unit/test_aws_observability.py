@@ -303,7 +303,7 @@ def headings(answer):
 
 
 def test_the_dashboard_has_a_row_for_each_question(wanted):
-    rows = ["Alarms", "Traffic", "Latency", "Fleet", "Chroma", "Cache", "Snapshots", "Cost"]
+    rows = ["Alarms", "Traffic", "Latency", "Fleet", "nginx", "Chroma", "Cache", "Snapshots", "Cost"]
     assert headings(wanted["whole"]) == rows
     assert headings(wanted["no cache"]) == [row for row in rows if row != "Cache"]
     assert headings(wanted["no alarms"]) == rows[1:]

@@ -47,6 +47,7 @@ SMALL = {
     "fleet_cells": [{"name": "main"}],
     "fleet_cost_agent_metrics": 70,
     "fleet_cost_alarms": 12,
+    "fleet_cost_cell_metrics": 40,
     "fleet_cost_flow_log_gb": 5,
     "fleet_cost_image_gb": 1,
     "fleet_cost_internet_gb": 50,
@@ -153,6 +154,7 @@ def test_each_cell_has_its_own_instances():
         "Root volumes, gp3",
         "Cache nodes cache.t4g.small",
         "Metrics of the agent",
+        "Metrics of the cells",
     }
 
 

@@ -177,6 +177,14 @@ def test_what_the_local_api_does_not_know_is_decided_alike(role):
     assert [allows([host(role, KEY)], asked) for asked in may_not] == [False] * len(may_not)
 
 
+@pytest.mark.parametrize("role", ["writer", "reader"])
+def test_a_host_writes_traces_only_where_there_are_some(role):
+    writes = [Asked(f"xray:{action}", "*") for action in ("PutTraceSegments", "PutTelemetryRecords")]
+    assert [allows([host(role)], asked) for asked in writes] == [False, False]
+    assert [allows([host(role, traces=True)], asked) for asked in writes] == [True, True]
+    assert not allows([host(role, traces=True)], Asked("xray:GetTraceSummaries", "*"))
+
+
 def test_a_role_ends_the_hooks_of_its_own_group_only(aws, account):
     other = {**HOOK, "AutoScalingGroupName": GROUP.format(role="writer"), "LifecycleActionResult": "CONTINUE"}
     assert answer(aws, account, "reader", "autoscaling", "complete_lifecycle_action", other) == "AccessDenied"

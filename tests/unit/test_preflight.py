@@ -108,6 +108,11 @@ FAULTS = {
         "fleet_readers_desired is 4, outside fleet_readers_min to fleet_readers_max: set it to a number from 0 to 2.",
     ),
     "negative": ({"fleet_readers_min": -1}, "are -1, -1, 0: each must be a whole number, 0 or more."),
+    "OTLP to nobody": (
+        {"fleet_otlp": "collector"},
+        'fleet_otlp is "collector", but must be agent, none, or the URL of an OTLP collector with its port, such as',
+    ),
+    "more than all traced": ({"fleet_traced": 10}, "fleet_traced is 10, but is a share of the requests, such as 0.01"),
     "moving version": (
         {"fleet_chroma_version": "latest"},
         'fleet_chroma_version is "latest", but a fleet needs one that never moves',

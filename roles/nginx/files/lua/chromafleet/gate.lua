@@ -1,5 +1,6 @@
 -- How many requests may be in Chroma at a time. It answers as many as it has processors and queues the rest inside, where
 -- nobody can tell an answer in time from one that comes too late: waiting here is bounded, and the rest is told to come again.
+local metrics = require "chromafleet.metrics"
 local semaphore = require "ngx.semaphore"
 
 local _M = {}
@@ -19,10 +20,13 @@ local free
 -- Access phase, the last thing before the request is passed on.
 function _M.enter()
     free = free or semaphore.new(places)
+    local began = ngx.now()
     if free:wait(patience) then
+        metrics.time("QueueMilliseconds", ngx.now() - began)
         ngx.ctx.entered = true
         return
     end
+    metrics.count("RequestsShed")
     ngx.header["Retry-After"] = "1"
     return require("chromafleet.authorize").refuse(503, "InternalError",
         "ChromaDB on this host is busy: " .. places .. " requests for each processor are under way; try again in a second.")
