@@ -1,6 +1,8 @@
 #!/bin/bash
 # Starts two registries, fills them and prints the digests of the images. The password is molecule-password.
 set -euo pipefail
+# The package starts one of its own.
+systemctl stop docker-registry
 cd /etc/docker/registry
 # shellcheck disable=SC2016 # a hash, no variables
 echo 'AWS:$2b$05$abcdefghijklmnopqrstuua70TOnWLBFPjAgpNP00bGEdM63H67Je' >users

@@ -47,6 +47,8 @@ def test_what_runs_and_what_was_pulled_last_stay(host, images):
     assert before - set(images()) == {"prune/tiny:older"}
     host.check_output("docker-prune-images 0")
     assert images() == ["prune/tiny:oldest"]
+    host.check_output("docker container rm keeps && docker-prune-images 0")
+    assert images() == []
 
 
 def test_images_are_removed_every_day(host):
