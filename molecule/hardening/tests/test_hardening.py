@@ -47,7 +47,7 @@ def test_reboot_and_held_packages_are_as_asked(host, release):
 
 
 def test_upgrade_keeps_our_configuration(host):
-    assert 'Dpkg::Options:: "--force-confold";' in host.check_output("apt-config dump Dpkg::Options")
+    assert 'DPkg::Options:: "--force-confold";' in host.check_output("apt-config dump Dpkg::Options")
 
 
 def test_time_comes_from_amazon(host):
@@ -140,7 +140,8 @@ def test_containers_reach_the_metadata_service_only_where_they_may(host, release
     """On Debian 12 the rules were flushed and are back; on Debian 13 the service was opened."""
     assert neighbours("169.254.169.250")
     assert neighbours(METADATA) is (release == "trixie")
-    assert host.service("hardening-metadata").is_enabled is (release == "bookworm")
+    enabled = host.file("/etc/systemd/system/multi-user.target.wants/hardening-metadata.service")
+    assert enabled.exists is (release == "bookworm")
 
 
 def test_ssh_takes_keys_only(host, release):
