@@ -118,12 +118,17 @@ class Container:
         self.grace = grace
 
     def stop(self) -> None:
-        """Stop it, if it runs; requests in flight are finished. It stays, and its log with it."""
-        subprocess.run(["docker", "stop", "--time", str(self.grace), self.name], stdout=subprocess.DEVNULL, check=False)
+        """Stop it, if it is there; requests in flight are finished. It stays, and its log with it."""
+        self._docker("stop", "--time", str(self.grace), self.name)
 
     def kill(self) -> None:
         """End it at once."""
-        subprocess.run(["docker", "kill", self.name], stdout=subprocess.DEVNULL, check=False)
+        self._docker("kill", self.name)
+
+    def _docker(self, *command: str) -> None:
+        done = subprocess.run(["docker", *command], capture_output=True, text=True, check=False)
+        if done.returncode != 0 and "No such container" not in done.stderr:
+            print(done.stderr.strip(), file=sys.stderr, flush=True)
 
     def start(self) -> None:
         """Make it what the compose file says."""
