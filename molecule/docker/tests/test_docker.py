@@ -2,6 +2,8 @@
 
 import json
 
+UPSTREAM = "docker-upstream"
+
 
 def info(host, template):
     return host.check_output("docker info --format %s", "{{json " + template + "}}")
@@ -23,6 +25,7 @@ def test_log_rotation(host):
     daemon = json.loads(host.file("/etc/docker/daemon.json").content_string)
     assert daemon["log-opts"] == {"max-size": "10m", "max-file": "3"}
     assert daemon["userland-proxy"] is False
+    assert daemon["no-new-privileges"] is True
 
 
 def test_bridge_is_inside_the_pool(host):
@@ -38,3 +41,14 @@ def test_compose_answers_to_one_name_on_every_release(host):
 def test_nothing_of_docker_listens_on_the_network(host):
     assert not host.socket("tcp://2375").is_listening
     assert not host.socket("tcp://2376").is_listening
+
+
+def test_packages_come_from_where_they_were_asked_for(host):
+    upstream = host.backend.get_hostname() == UPSTREAM
+    assert host.package("docker-ce").is_installed is upstream
+    assert host.package("docker.io").is_installed is not upstream
+    assert host.file("/etc/apt/sources.list.d/docker.sources").exists is upstream
+    if upstream:
+        # The repository has 28.3.3, too.
+        assert host.package("docker-ce").version.startswith("5:26.1.5-")
+        assert "Candidate: 5:26.1.5-" in host.check_output("apt-cache policy docker-ce")
