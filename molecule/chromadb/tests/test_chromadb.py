@@ -7,7 +7,7 @@ import pytest
 
 DATA = "/var/lib/chromadb"
 TOOLS = "/usr/local/lib/chromafleet/chromadb"
-SERVE = f"/usr/bin/python3 {TOOLS}/serve.py --volume {DATA} --data {DATA}/data --compose /etc/chromadb/compose.yaml --grace 5"
+SERVE = f"python3 {TOOLS}/serve.py --volume {DATA} --data {DATA}/data --compose /etc/chromadb/compose.yaml --grace 5"
 # Writes a holder's page as the holder does, in place and past the page cache.
 MARK = "python3 /root/mark.py"
 HEARTBEAT = "http://127.0.0.1:8000/api/v2/heartbeat"
@@ -272,7 +272,7 @@ def test_deep_probe_reads_embeddings_back(host):
 def test_deep_probe_finds_what_the_server_hides(host):
     """The vectors go behind the server's back, before it has read them: it counts on, and calls itself healthy."""
     host.check_output("systemctl stop chromadb-probe.timer")
-    collection, segment = fill(host, "probed")
+    _, segment = fill(host, "probed")
     host.check_output("systemctl restart chromadb")
     wait_until_it_answers(host)
     host.check_output(f"mv {segment} /root/kept")
