@@ -304,6 +304,8 @@ def test_sweep_removes_what_deleted_collections_left(host):
     sweep = f"python3 {TOOLS}/sweep.py --data {DATA}/data --age"
     # Too young, then only told, then done.
     host.check_output("systemctl start chromadb-sweep")
+    assert "records are in the queue" in host.check_output("journalctl --unit chromadb-sweep --output cat --no-pager")
+    assert host.service("chromadb-sweep.timer").is_enabled
     assert host.file(left).exists
     assert f"Would remove {left}" in host.check_output(f"{sweep} 0 --dry-run")
     assert host.file(left).exists
