@@ -1,0 +1,222 @@
+#!/usr/bin/env python3
+"""Runs ChromaDB's container for as long as this host holds the data volume; the main process of chromadb.service.
+
+In this order: the volume is mounted and no network file system, this process holds it, nobody else has the database
+open, the directory is whole; then the container starts. This process ends with the container, and the container with
+it. A restart of dockerd, which leaves containers running, is waited out.
+
+Exit code: 0 stopped, 3 refused for good (a person is needed), 1 anything that another try may cure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NoReturn
+
+import check
+import holder
+
+REFUSED = 3
+LOCAL = ("xfs", "ext4")
+JOBS_SECONDS = 30
+
+
+class RefusedError(Exception):
+    """The server must not start; the text says why and what to do."""
+
+
+class StoppedError(Exception):
+    """systemd asked to stop."""
+
+
+def stopped(*_: object) -> NoReturn:
+    """Interrupt whatever this process waits for."""
+    # Once is enough: the way out must not be interrupted.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise StoppedError
+
+
+def tell(text: str) -> None:
+    """Tell systemd, which shows it as the unit's status."""
+    if address := os.environ.get("NOTIFY_SOCKET"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as manager:
+            manager.connect(address.replace("@", "\0", 1))
+            manager.sendall(text.encode())
+
+
+def check_mount(volume: Path) -> None:
+    """Refuse the root disk and every file system that two hosts can share."""
+    kinds = {}
+    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
+        before, after = line.split(" - ", 1)
+        kinds[before.split(" ")[4]] = after.split(" ")[0]
+    kind = kinds.get(str(volume))
+    if kind is None:
+        raise RefusedError(f"{volume} is no mount point; attach and mount the data volume")
+    if kind not in LOCAL:
+        raise RefusedError(
+            f"{volume} is a file system of the type {kind}, but only {' and '.join(LOCAL)} on a volume of this host "
+            "are safe: two servers on one directory lose data"
+        )
+
+
+def users_of(file: Path) -> list[int]:
+    """The processes of this host, in containers too, that have a file open."""
+    if not file.exists():
+        return []
+    wanted = file.stat()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            opened = [entry.stat() for entry in (process / "fd").iterdir()]
+        except OSError:
+            continue  # it has ended, or closed a file, meanwhile
+        if any((one.st_dev, one.st_ino) == (wanted.st_dev, wanted.st_ino) for one in opened):
+            found.append(int(process.name))
+    return found
+
+
+def check_alone(data: Path) -> None:
+    """Refuse where a process outside of this unit keeps the database open."""
+    # The jobs of this role have it open for a moment.
+    until = time.monotonic() + JOBS_SECONDS
+    while (pids := users_of(data / check.DATABASE)) and time.monotonic() < until:
+        time.sleep(1)
+    if pids:
+        names = [Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip() + f" ({pid})" for pid in pids]
+        raise RefusedError(
+            f"{data}/{check.DATABASE} is open in {', '.join(names)}; stop that, two servers on one directory lose data"
+        )
+
+
+def check_data(data: Path) -> None:
+    """Refuse a torn directory, after what can be made good was."""
+    began = time.monotonic()
+    if found := list(check.check(data, repair=True)):
+        for damage in found:
+            print(damage, file=sys.stderr, flush=True)
+        raise RefusedError(
+            f"{data} is damaged in {len(found)} places, of which the first is: {found[0]} "
+            "ChromaDB would serve it without a word; restore the data from the newest snapshot"
+        )
+    print(f"{data} is whole, as a check of {time.monotonic() - began:.1f} s found.", flush=True)
+
+
+class Container:
+    """The server's container, by its compose file."""
+
+    def __init__(self, name: str, compose: Path, grace: int) -> None:
+        self.name = name
+        self.command = ["docker-compose", "--project-name", name, "--file", str(compose)]
+        self.grace = grace
+
+    def stop(self) -> None:
+        """Stop it, if it is there; requests in flight are finished. It stays, and its log with it."""
+        self._docker("stop", "--time", str(self.grace), self.name)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._docker("kill", self.name)
+
+    def _docker(self, *command: str) -> None:
+        done = subprocess.run(["docker", *command], capture_output=True, text=True, check=False)
+        if done.returncode != 0 and "No such container" not in done.stderr:
+            print(done.stderr.strip(), file=sys.stderr, flush=True)
+
+    def start(self) -> None:
+        """Make it what the compose file says."""
+        subprocess.run([*self.command, "up", "--detach", "--remove-orphans"], check=True)
+
+    def end(self) -> str | None:
+        """How it ended, or None while it runs or dockerd doesn't answer."""
+        form = "{{.State.Running}} code {{.State.ExitCode}}, out of memory: {{.State.OOMKilled}}"
+        done = subprocess.run(
+            ["docker", "container", "inspect", "--format", form, self.name], capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            return "it was removed" if "No such container" in done.stderr else None
+        return None if done.stdout.startswith("true") else done.stdout.split(" ", 1)[1].strip()
+
+
+def watch(container: Container, held: holder.Holder) -> str:
+    """Mark the volume until the container has ended; how it ended."""
+    while (end := container.end()) is None:
+        with subprocess.Popen(
+            ["docker", "wait", container.name], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as waiting:
+            try:
+                while waiting.poll() is None:
+                    held.renew()
+                    try:
+                        waiting.wait(holder.INTERVAL)
+                    except subprocess.TimeoutExpired:
+                        continue
+            finally:
+                waiting.kill()
+        # dockerd is away when this comes at once: not in a busy loop.
+        if waiting.returncode != 0:
+            held.renew()
+            time.sleep(holder.INTERVAL)
+    return end
+
+
+def serve(volume: Path, data: Path, container: Container) -> int:
+    """The life of the server."""
+    check_mount(volume)
+    held = holder.Holder(volume)
+    held.take()
+    try:
+        # One that outlived an earlier process of this unit.
+        container.stop()
+        check_alone(data)
+        tell("STATUS=Checking the data directory")
+        check_data(data)
+        container.start()
+        tell("READY=1\nSTATUS=ChromaDB runs")
+        print(f"The container has ended: {watch(container, held)}.", file=sys.stderr, flush=True)
+    except StoppedError:
+        tell("STOPPING=1")
+        container.stop()
+        return 0
+    except holder.HeldError:
+        container.kill()
+        raise
+    finally:
+        held.release()
+    return 1
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--volume", type=Path, required=True, help="mount point of the data volume")
+    parser.add_argument("--data", type=Path, required=True, help="data directory on it")
+    parser.add_argument("--compose", type=Path, required=True, help="compose file of the server")
+    parser.add_argument("--grace", type=int, required=True, help="seconds that the server has to stop")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, stopped)
+    try:
+        return serve(arguments.volume, arguments.data, Container("chromadb", arguments.compose, arguments.grace))
+    except StoppedError:
+        return 0
+    except RefusedError as refused:
+        tell(f"STATUS=Refused: {refused}")
+        print(f"ChromaDB is not started: {refused}.", file=sys.stderr, flush=True)
+        return REFUSED
+    except holder.HeldError as other:
+        print(f"ChromaDB is not started: {other}.", file=sys.stderr, flush=True)
+        return 1
+    except subprocess.CalledProcessError as error:
+        print(f"`{' '.join(error.cmd)}` failed.", file=sys.stderr, flush=True)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
