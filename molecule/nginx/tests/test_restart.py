@@ -9,6 +9,7 @@ import pytest
 from load import Client, running
 
 ADMIN = "molecule-admin-0123456789abcdef"
+FENCED = "/usr/local/sbin/chromafleet-fenced"
 READER = "molecule-acme-read-0123456789abcdef"
 SHOP = "/api/v2/tenants/acme/databases/restarts/collections"
 
@@ -81,17 +82,21 @@ def test_a_server_that_is_told_to_end(chroma, clients):
     assert set(load.seen["write"]) <= {200, 201, 503}
 
 
-def test_a_server_that_is_killed(chroma, clients):
+def test_a_server_that_is_killed(chroma, clients, fence):
+    """It dies with a write of each client under way, which may have been done: those are told so, those that come wait."""
     with running(*clients) as load:
         load.until(100)
+        chroma("pause")
+        deadline = time.monotonic() + 20
+        while fence("GET")[1]["in_flight"] < 4:
+            assert time.monotonic() < deadline
         chroma("kill")
         time.sleep(1)
         chroma("start")
         load.until(100)
     assert set(load.seen["read"]) == {200}
-    assert set(load.seen["write"]) <= {200, 201, 503}
-    # One of each client's writes was under way at most; the next ones waited.
-    assert load.seen["write"][503] <= 4
+    assert set(load.seen["write"]) == {200, 201, 503}
+    assert load.seen["write"][503] == 4
 
 
 def test_a_server_that_stays_away(address, chroma, collection):
@@ -191,3 +196,25 @@ def test_a_crashed_worker_leaves_no_write_under_way(address, host, chroma, colle
             assert time.monotonic() < deadline
     finally:
         chroma("unpause")
+
+
+def test_a_command_runs_behind_the_fence(host, fence):
+    said = host.check_output(f"{FENCED} snapshot -- curl --silent http://127.0.0.1:8081/fence")
+    assert json.loads(said)["owner"] == "snapshot"
+    assert fence("GET")[1]["fenced"] is False
+    assert host.run(f"{FENCED} restart -- sh -c 'exit 3'").rc == 3
+    assert fence("GET")[1]["fenced"] is False
+    # Nobody writes through an nginx that isn't there.
+    assert host.run(f"{FENCED} --url http://127.0.0.1:9/fence restart -- true").rc == 0
+
+
+def test_a_command_whose_fence_does_not_hold_fails(host, fence):
+    done = host.run(f"{FENCED} --for 1 snapshot -- sleep 1.5")
+    assert done.rc == 75
+    assert "did not hold" in done.stderr
+    assert fence("PUT", "?owner=test&hold=1&for=30")[0] == 200
+    done = host.run(f"{FENCED} snapshot -- touch /tmp/never")
+    assert done.rc == 75
+    assert "held by test" in done.stderr
+    assert not host.file("/tmp/never").exists
+    assert fence("GET")[1]["owner"] == "test"
