@@ -31,7 +31,9 @@ def fence(host):
 
     def ask(method, query=""):
         said = host.check_output(
-            "curl --silent --request %s --write-out '\\n%%{http_code}' %s", method, f"http://127.0.0.1:8081/fence{query}"
+            "curl --silent --request %s --write-out '\\n%%{http_code}' %s",
+            method,
+            f"http://127.0.0.1:8081/fence{query}",
         )
         text, _, status = said.rpartition("\n")
         return int(status), json.loads(text)

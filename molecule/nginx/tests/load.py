@@ -1,4 +1,4 @@
-"""Clients that read and write without a pause, each over a connection that it keeps, while something is done to the host."""
+"""Clients that read and write without a pause, each over a connection that it keeps, while something happens."""
 
 import collections
 import contextlib

@@ -1,4 +1,4 @@
-"""Requests as no library would send them, and clients that dawdle: refused, never passed on twice, never a server's error."""
+"""Requests as no library would send them, and clients that dawdle: refused, never passed on, never a 5xx."""
 
 import gzip
 import itertools
@@ -22,12 +22,21 @@ ENDS = "Connection: close\r\n\r\n"
 
 # The request, and the statuses of the answers: one request, one answer.
 RAW = {
-    "length and chunks": (POST + HEAD + "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + HIDDEN, [400]),
-    "chunks and length": (POST + HEAD + "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n" + HIDDEN, [400]),
+    "length and chunks": (
+        POST + HEAD + "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + HIDDEN,
+        [400],
+    ),
+    "chunks and length": (
+        POST + HEAD + "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n" + HIDDEN,
+        [400],
+    ),
     "two lengths": (POST + HEAD + "Content-Length: 2\r\nContent-Length: 90\r\n\r\n{{" + HIDDEN, [400]),
     "a list of lengths": (POST + HEAD + "Content-Length: 2, 2\r\n\r\n{{" + HIDDEN, [400]),
     "a signed length": (POST + HEAD + "Content-Length: +2\r\n\r\n{{" + HIDDEN, [400]),
-    "two encodings": (POST + HEAD + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + HIDDEN, [400]),
+    "two encodings": (
+        POST + HEAD + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + HIDDEN,
+        [400],
+    ),
     "unknown encoding": (POST + HEAD + "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" + HIDDEN, [400]),
     "space before the colon": (POST + HEAD + "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n" + HIDDEN, [400]),
     "folded header": (POST + HEAD + "X-A: b\r\n Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + HIDDEN, [400]),
@@ -91,7 +100,21 @@ def test_a_request_is_one_request(address, host, chroma, name):
         assert [entry for entry in entries(host, mark) if entry["upstream_status"]] == []
 
 
-BODIES = ["", "{", "[]", "null", "1", '"a"', '{"ids": 1}', '{"ids": [1]}', "[" * 5000, "\0", "\xff\xfe", '{"where": {"$x": 1}}', "{}}"]
+BODIES = [
+    "",
+    "{",
+    "[]",
+    "null",
+    "1",
+    '"a"',
+    '{"ids": 1}',
+    '{"ids": [1]}',
+    "[" * 5000,
+    "\0",
+    "\xff\xfe",
+    '{"where": {"$x": 1}}',
+    "{}}",
+]
 TYPES = ["application/json", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""]
 
 
@@ -101,18 +124,22 @@ def test_bodies_that_are_no_request(address, chroma):
     path = f"{DATABASE}/collections/{made}"
     wrong = []
     for action, body, kind in itertools.product(("add", "upsert", "query", "get"), BODIES, TYPES):
-        client.connection.request("POST", f"{path}/{action}", body.encode("latin-1"), client.headers | {"Content-Type": kind})
+        client.connection.request(
+            "POST", f"{path}/{action}", body.encode("latin-1"), client.headers | {"Content-Type": kind}
+        )
         answer = client.connection.getresponse()
         answer.read()
         if answer.status >= 500:
             wrong.append((action, body, kind, answer.status))
     assert wrong == []
-    client.connection.request("POST", f"{path}/get", gzip.compress(b"{}"), client.headers | {"Content-Encoding": "gzip"})
+    client.connection.request(
+        "POST", f"{path}/get", gzip.compress(b"{}"), client.headers | {"Content-Encoding": "gzip"}
+    )
     assert 400 <= client.connection.getresponse().status < 500
 
 
 def test_slow_clients_hold_up_themselves_only(address, chroma):
-    """More than Chroma has places for, some silent in the header, some in the body, some before they say who they are."""
+    """More than Chroma has places for: silent in the header, in the body, or before they say anything."""
     header = LINE.format(mark="slow") + HEAD
     body = POST.format(mark="slow") + HEAD + "Content-Length: 1000\r\n\r\n{"
     began = time.monotonic()

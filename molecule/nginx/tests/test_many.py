@@ -1,4 +1,4 @@
-"""Ten thousand connections, and a thousand clients that ask without a pause. On one platform: it is nginx that is asked."""
+"""Ten thousand connections, and a thousand clients that ask without a pause. On one platform."""
 
 import asyncio
 import collections

@@ -27,7 +27,8 @@ def give(host, request):
         before[token["name"]] = token | {"sha256": [*digests, token["sha256"]]}
 
     def run(*secrets):
-        holder = {"name": "rotation", "scope": "read", "sha256": [hashlib.sha256(s.encode()).hexdigest() for s in secrets]}
+        digests = [hashlib.sha256(secret.encode()).hexdigest() for secret in secrets]
+        holder = {"name": "rotation", "scope": "read", "sha256": digests}
         command = [Path(sys.executable).with_name("ansible-playbook"), SCENARIO / "rotate.yml", "--limit", name]
         command += ["--inventory", request.config.getoption("--ansible-inventory")]
         command += ["--extra-vars", json.dumps({"rotation_tokens": [*before.values(), *[holder][: len(secrets)]]})]

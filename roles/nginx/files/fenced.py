@@ -1,60 +1,59 @@
 #!/usr/bin/python3
 """Run a command while nginx holds writes back: chromafleet-fenced restart -- docker compose restart.
 
-It starts when no write is under way any more, and ends with the command's exit code; with 75 (try again) where writes did not
-end in time, somebody else held the fence, or it did not hold until the command's end. Without an nginx nobody writes through
-it, and the command just runs. The fence is described in nginx's fence.lua.
+It starts when no write is under way any more, and ends with the command's exit code; with 75 (try again) where writes
+did not end in time, somebody else held the fence, or it did not hold until the command's end. Without an nginx nobody
+writes through it, and the command just runs. The fence is described in nginx's fence.lua.
 """
 
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import subprocess
 import sys
-import urllib.error
 import urllib.parse
-import urllib.request
 
 TRY_AGAIN = 75
 
 
-def ask(url: str, method: str, **query: str | float) -> tuple[int, str]:
+def ask(port: int, method: str, **query: str | float) -> tuple[int, str]:
     """Status, 0 if nobody listens, and what is said about it."""
-    request = urllib.request.Request(f"{url}?{urllib.parse.urlencode(query)}", method=method)
+    # The answer may take the time that is waited for writes.
+    nginx = http.client.HTTPConnection("127.0.0.1", port, timeout=float(query.get("wait", 0)) + 10)
     try:
-        # The answer may take the time that is waited for writes.
-        with urllib.request.urlopen(request, timeout=float(query.get("wait", 0)) + 10) as answer:
-            return answer.status, ""
-    except urllib.error.HTTPError as refused:
-        return refused.code, json.load(refused).get("message", "")
-    except OSError as unreachable:
-        if isinstance(getattr(unreachable, "reason", unreachable), ConnectionRefusedError):
-            return 0, "nginx does not run."
-        return -1, f"{url} does not answer: {unreachable}"
+        nginx.request(method, f"/fence?{urllib.parse.urlencode(query)}")
+        answer = nginx.getresponse()
+        return answer.status, json.load(answer).get("message", "")
+    except ConnectionRefusedError:
+        return 0, "nginx does not run."
+    except (OSError, http.client.HTTPException, ValueError) as broken:
+        return -1, f"nginx gave no answer on port {port} that is understood: {broken}"
 
 
 def main() -> int:
+    """Fence, run, open; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--url", default="http://127.0.0.1:8081/fence")
+    parser.add_argument("--port", type=int, default=8081, help="of nginx's status server, nginx_status_port")
     parser.add_argument("--hold", type=float, default=60, help="seconds that a write waits before it is told 503")
-    parser.add_argument("--for", type=float, default=300, dest="lasts", help="seconds after which the fence opens by itself")
+    parser.add_argument("--for", type=float, default=300, dest="lasts", help="seconds until the fence opens by itself")
     parser.add_argument("--wait", type=float, default=120, help="seconds that writes under way have to end")
     parser.add_argument("owner", help="who fences: snapshot, restart")
     parser.add_argument("command", nargs="+")
     given = parser.parse_args()
 
     query = {"owner": given.owner, "hold": given.hold, "for": given.lasts, "wait": given.wait}
-    closed, why = ask(given.url, "PUT", **query)
+    closed, why = ask(given.port, "PUT", **query)
     if closed not in {0, 200}:
-        # 504: it is closed, but not in time. Anything else is not ours to open, which the owner's name prevents.
-        ask(given.url, "DELETE", owner=given.owner)
+        # Closed but not in time, perhaps. What is somebody else's does not open for our name.
+        ask(given.port, "DELETE", owner=given.owner)
         print(f"chromafleet-fenced: {why}", file=sys.stderr)
         return TRY_AGAIN
     try:
         code = subprocess.run(given.command, check=False).returncode
     finally:
-        opened, why = ask(given.url, "DELETE", owner=given.owner) if closed else (200, "")
+        opened, why = ask(given.port, "DELETE", owner=given.owner) if closed else (200, "")
     if opened != 200:
         print(f"chromafleet-fenced: the fence did not hold until the command's end: {why}", file=sys.stderr)
         return code or TRY_AGAIN
