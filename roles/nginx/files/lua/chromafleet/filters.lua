@@ -1,4 +1,4 @@
--- Queries with a filter: Chroma is some twenty times slower with them than without (docs/figures.md), so that a single
+-- Queries with a filter: Chroma is some twenty times slower with them than without, so that a single
 -- client could keep a host busy. They are told by their body.
 local cjson = require "cjson.safe"
 
