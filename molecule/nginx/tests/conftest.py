@@ -1,9 +1,16 @@
 """What the tests of nginx share."""
 
+import json
+
 import pytest
 import testinfra
 
 HEARTBEAT = "/api/v2/heartbeat"
+
+
+@pytest.fixture(scope="module")
+def address(host):
+    return host.interface("eth0").addresses[0]
 
 
 @pytest.fixture
@@ -16,3 +23,22 @@ def chroma(host):
     yield lambda action: machine.check_output(f"docker {action} {name}")
     machine.check_output(f"docker start {name}")
     host.check_output(wait)
+
+
+@pytest.fixture
+def fence(host):
+    """Ask the fence: status and state. It is open afterwards."""
+
+    def ask(method, query=""):
+        said = host.check_output(
+            "curl --silent --request %s --write-out '\\n%%{http_code}' %s",
+            method,
+            f"http://127.0.0.1:8081/fence{query}",
+        )
+        text, _, status = said.rpartition("\n")
+        return int(status), json.loads(text)
+
+    yield ask
+    _, state = ask("GET")
+    if state["fenced"]:
+        ask("DELETE", f"?owner={state['owner']}")

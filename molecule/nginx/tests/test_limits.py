@@ -3,6 +3,9 @@
 import collections
 import json
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from load import Client
 
 HEARTBEAT = "/api/v2/heartbeat"
 READER = "molecule-reader-0123456789abcdef"
@@ -62,3 +65,51 @@ def test_what_chroma_has_under_way_is_bounded(host, chroma):
     every = told(many)
     assert every["200"] == many - every["503 1"]
     assert 0 < every["200"] <= places
+
+
+PLAIN = [
+    '{"query_embeddings": [[1, 2]]}',
+    '{"query_embeddings": [[1, 2]], "where": null, "where_document": {}}',
+    '{"query_embeddings": [[1, 2]], "include": ["where"], "ids": ["\\u0077here"]}',
+]
+FILTERED = [
+    '{"query_embeddings": [[1, 2]], "where": {"a": 1}}',
+    '{"query_embeddings": [[1, 2]], "where_document" : {"$contains": "a"}}',
+    '{"query_embeddings": [[1, 2]], "\\u0077here": {"a": 1}}',
+    '{"where": {"a": 1}, "query_embeddings": [' + ",".join(["[1, 2]"] * 30_000) + "]}",
+    '{"where": {"a": 1}',
+]
+
+
+def test_queries_with_a_filter_have_a_budget_of_their_own(address, host, chroma):
+    """Chroma stands still: they are told so in their time and never take the places of the others, which wait on."""
+    path = "/api/v2/tenants/default_tenant/databases/default_database/collections/00000000-0000-0000-0000-000000000000"
+    kinds = {"plain": PLAIN * 2, "filtered": FILTERED * 4}
+
+    def ask(kind, body, action):
+        client = Client(address, ADMIN)
+        client.connection.request("POST", f"{path}/{action}", body, client.headers)
+        answer = client.connection.getresponse()
+        return kind, answer.status, answer.headers["Retry-After"], json.loads(answer.read())["message"]
+
+    asks = [(kind, body, action) for kind, bodies in kinds.items() for body in bodies for action in ("get", "query")]
+    asks = [one for number, one in enumerate(asks) if one[0] == "filtered" or number % 2]
+    began = time.monotonic()
+    with ThreadPoolExecutor(len(asks)) as pool:
+        chroma("pause")
+        try:
+            told = [pool.submit(ask, *one) for one in asks]
+            deadline = time.monotonic() + 30
+            while sum(one.done() for one in told) < 2 * len(kinds["filtered"]):
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            early = [one.result() for one in told if one.done()]
+        finally:
+            chroma("unpause")
+    assert {kind for kind, *_ in early} == {"filtered"}
+    seen = collections.Counter((status, again) for _, status, again, _ in early)
+    assert set(seen) == {(503, "1"), (504, None)}
+    # One place in each worker, of which each is given back after three seconds.
+    assert 1 <= seen[504, None] <= int(host.check_output("nproc")) * (1 + (time.monotonic() - began) // 3)
+    plain = {status for kind, status, *_ in map(Future.result, told) if kind == "plain"}
+    assert {404} <= plain <= {404, 422}

@@ -1,4 +1,5 @@
--- Bearer tokens. The host knows their SHA-256 only; see tokens.json.
+-- Bearer tokens. The host knows their SHA-256 only; see tokens.json. They are exchanged without a reload of nginx, which would
+-- close every idle connection of the load balancer, some just when it sends the next request: PUT /tokens on the status server.
 local bit = require "bit"
 local cjson = require "cjson.safe"
 local loaded = require "chromafleet.loaded"
@@ -8,25 +9,55 @@ local _M = {}
 -- Digests are found by their first digits, so that a thousand tokens cost as little as one. That step tells an attacker
 -- nothing: he can't choose a token by its hash. The whole digest is then compared in constant time.
 local PREFIX = 8
-local by_prefix = {}
 local SCOPES = { read = true, write = true, admin = true }
+-- The text of tokens.json, its path and its digest, for all workers.
+local shared = ngx.shared.tokens
+-- What this worker made of the text with that digest.
+local by_prefix = {}
+local made_from
 
-function _M.load(path)
-    local tokens, err = cjson.decode(loaded.read(path))
+local function parse(text)
+    local tokens, err = cjson.decode(text)
     if type(tokens) ~= "table" then
-        error(path .. " is not a list of tokens: " .. tostring(err), 0)
+        error("the file is not a list of tokens: " .. tostring(err), 0)
     end
     local found = {}
     for _, token in ipairs(tokens) do
         if type(token.name) ~= "string" or not SCOPES[token.scope] or type(token.tenants) ~= "table"
             or type(token.sha256) ~= "string" or not token.sha256:match("^%x+$") or #token.sha256 ~= 64 then
-            error(path .. ": a token lacks its name, scope, tenants or sha256", 0)
+            error("a token lacks its name, scope, tenants or sha256", 0)
         end
         local prefix = token.sha256:sub(1, PREFIX)
         found[prefix] = found[prefix] or {}
         table.insert(found[prefix], token)
     end
-    by_prefix = found
+    return found
+end
+
+-- While nginx reads its configuration; and when it is told that the file is another one.
+function _M.load(path)
+    local text = loaded.read(path)
+    parse(text)
+    -- The digest last: it makes the workers look at the text.
+    for key, value in pairs({ path = path, text = text }) do
+        assert(shared:safe_set(key, value))
+    end
+    assert(shared:safe_set("digest", loaded.sha256_hex(text)))
+end
+
+function _M.loaded()
+    return shared:get("path"), shared:get("digest")
+end
+
+-- Content phase, on the status server.
+function _M.answer()
+    local done, err = false, "The method is PUT."
+    if ngx.req.get_method() == "PUT" then
+        done, err = pcall(_M.load, shared:get("path"))
+    end
+    ngx.status = done and 200 or 400
+    ngx.header["Content-Type"] = "application/json"
+    ngx.say(cjson.encode(done and { sha256 = shared:get("digest") } or { message = tostring(err) }))
 end
 
 local function equal(a, b)
@@ -41,6 +72,10 @@ local function equal(a, b)
 end
 
 function _M.find(secret)
+    local newest = shared:get("digest")
+    if newest ~= made_from then
+        by_prefix, made_from = parse(shared:get("text")), newest
+    end
     local digest = loaded.sha256_hex(secret)
     for _, token in ipairs(by_prefix[digest:sub(1, PREFIX)] or {}) do
         if equal(token.sha256, digest) then

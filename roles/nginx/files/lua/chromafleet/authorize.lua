@@ -1,6 +1,7 @@
 -- What a token may do: its scope for each operation, and its tenants. Chroma has neither, and serves a collection by its UUID
 -- under any tenant's path.
 local cjson = require "cjson.safe"
+local bridge = require "chromafleet.bridge"
 local routes = require "chromafleet.routes"
 
 local _M = {}
@@ -41,7 +42,7 @@ local function owns(found)
     end
     local path = { "/.by-id/api/v2/tenants", ngx.escape_uri(found.tenant), "databases", ngx.escape_uri(found.database),
         "collections/by-id", found.collection }
-    local answer = ngx.location.capture(table.concat(path, "/"), { method = ngx.HTTP_GET })
+    local answer = bridge.capture(table.concat(path, "/"), { method = ngx.HTTP_GET })
     if answer.status == 200 then
         owners:set(key, true)
         return true
@@ -84,7 +85,7 @@ function _M.check()
         if not has_tenant(token, nil) then
             local yes, fault = owns(found)
             if fault then
-                return ngx.exit(fault)
+                return ngx.exec("@unavailable")
             elseif not yes then
                 return _M.refuse(404, "NotFoundError", "Collection [" .. found.collection .. "] does not exist")
             end

@@ -4,7 +4,9 @@ local cjson = require "cjson.safe"
 local sha256 = require "nginx.sha256"
 local to_hex = require("nginx.string").to_hex
 
-local _M = { digests = {} }
+local _M = {}
+
+local digests = {}
 
 function _M.sha256_hex(text)
     local digest = sha256:new()
@@ -12,7 +14,6 @@ function _M.sha256_hex(text)
     return to_hex(digest:final())
 end
 
--- Reads a file for the caller and remembers its digest; called while nginx reads its configuration, as root.
 function _M.read(path)
     local file, err = io.open(path, "rb")
     if not file then
@@ -20,13 +21,22 @@ function _M.read(path)
     end
     local text = file:read("*a")
     file:close()
-    _M.digests[path] = _M.sha256_hex(text)
     return text
 end
 
-function _M.answer()
+-- Called while nginx reads its configuration, as root.
+function _M.note(path)
+    digests[path] = _M.sha256_hex(_M.read(path))
+end
+
+-- `path` and `digest` are those of the tokens, which are exchanged without a reload.
+function _M.answer(path, digest)
+    local all = { [path] = digest }
+    for file, its in pairs(digests) do
+        all[file] = its
+    end
     ngx.header["Content-Type"] = "application/json"
-    ngx.say(cjson.encode(_M.digests))
+    ngx.say(cjson.encode(all))
 end
 
 return _M

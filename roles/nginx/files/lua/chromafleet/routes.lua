@@ -1,6 +1,8 @@
 -- Every route of Chroma's API v2 (1.5.9), as GET /openapi.json lists them, and what a token needs for it. What is not here
 -- is closed: a later Chroma's new route is first read, then added.
 --   scope   the least scope: read < write < admin; `any` asks for no token beyond a known one
+--           what needs more than `read` is a write: it changes something, whatever its method
+--   filters      keys of the body that hold a filter, see filters.lua
 --   everywhere   the route is no single tenant's: only a token for all tenants may use it
 -- `:tenant`, `:database` and `:collection` (a UUID) are checked; the other parts of a path are names.
 local _M = {}
@@ -36,9 +38,9 @@ _M.list = {
     { "PUT", COLLECTION, scope = "write" },
 
     { "GET", COLLECTION .. "/count", scope = "read" },
-    { "POST", COLLECTION .. "/get", scope = "read" },
-    { "POST", COLLECTION .. "/query", scope = "read" },
-    { "POST", COLLECTION .. "/search", scope = "read" },
+    { "POST", COLLECTION .. "/get", scope = "read", filters = { "where", "where_document" } },
+    { "POST", COLLECTION .. "/query", scope = "read", filters = { "where", "where_document" } },
+    { "POST", COLLECTION .. "/search", scope = "read", filters = { "filter" } },
     { "GET", COLLECTION .. "/indexing_status", scope = "read" },
     { "GET", COLLECTION .. "/fork_count", scope = "read" },
     { "GET", COLLECTION .. "/functions/:name", scope = "read" },
@@ -76,6 +78,7 @@ end
 local by_length = {}
 for _, route in ipairs(_M.list) do
     route.parts = _M.split(route[2])
+    route.writes = route.scope == "write" or route.scope == "admin"
     by_length[#route.parts] = by_length[#route.parts] or {}
     table.insert(by_length[#route.parts], route)
 end
