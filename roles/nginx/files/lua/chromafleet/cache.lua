@@ -203,7 +203,7 @@ function _M.lookup()
                 there = look(key, found) or there
                 if there.body then
                     flights.land(flight, there.body)
-                    return answer("shared", there.body)
+                    return answer("hit", there.body)
                 end
             end
             flight.key, flight.generations = key, there.generations
@@ -301,7 +301,7 @@ function _M.status()
     local told = counts()
     told.hit_ratio = hit_ratio(told)
     told.enabled, told.resting, told.in_doubt = config.enabled, valkey.rests(), valkey.doubts() ~= nil
-    for _, name in ipairs({ "stored", "not_stored", "errors" }) do
+    for _, name in ipairs({ "stored", "not_stored", "errors", "late" }) do
         told[name] = state:get(name) or 0
     end
     ngx.header["Content-Type"] = "application/json"
