@@ -253,7 +253,8 @@ function _M.change()
     end
     ngx.req.read_body()
     local began = ngx.now()
-    local said = ngx.location.capture("/.change", { method = METHODS[ngx.req.get_method()], always_forward_body = true })
+    local how = { method = METHODS[ngx.req.get_method()], always_forward_body = true, share_all_vars = true }
+    local said = ngx.location.capture("/.change", how)
     gate.leave()
     ngx.var.change_status = said.status
     ngx.var.change_time = string.format("%.3f", ngx.now() - began)
