@@ -1,4 +1,4 @@
-"""The race of molecule/nginx for minutes, while Valkey is killed, stands still, fills up, and nginx is reloaded."""
+"""The race of molecule/nginx for minutes, while Valkey is killed, stands still and fills up."""
 
 from __future__ import annotations
 
@@ -47,7 +47,6 @@ KILL = "systemctl kill molecule-valkey --signal"
 TROUBLE = {
     "killed": f"{KILL}=KILL; sleep 3; systemctl reset-failed molecule-valkey; systemctl start molecule-valkey",
     "stopped": f"{KILL}=STOP; sleep 5; {KILL}=CONT",
-    "reloaded": "nginx -s reload",
     "full": f"{SAY} maxmemory-policy noeviction && {SAY} maxmemory 1mb && sleep 5 && {SAY} maxmemory 64mb",
     "crowded": f"{SAY} maxmemory-policy allkeys-lru && {SAY} maxmemory 3mb && sleep 5 && {SAY} maxmemory 64mb",
 }

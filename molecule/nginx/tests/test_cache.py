@@ -106,8 +106,8 @@ def is_used(client, path):
     return client.post(f"{path}/get", json=question).headers["X-Cache"] == "hit"
 
 
-@pytest.fixture(scope="module")
-def probed(client):
+@pytest.fixture
+def probed(client, chroma):
     return new_collection(client)
 
 
@@ -180,6 +180,13 @@ def test_a_write_that_was_written_to_the_disk_first(client, collection):
     record = {"ids": ["b"], "embeddings": [[1, 2]], "documents": ["x" * (2 * BODY_IN_MEMORY)]}
     assert client.post(f"{collection}/add", json=record).status_code == 201
     assert client.post(f"{collection}/get", json={"ids": ["b"]}).json()["documents"] == record["documents"]
+
+
+def test_a_write_that_chroma_does_not_answer(client, collection, chroma):
+    chroma("stop --time 2")
+    answer = client.post(f"{collection}/add", json={"ids": ["b"], "embeddings": [[1, 3]]})
+    assert (answer.status_code, answer.json()["error"]) == (503, "InternalError")
+    assert int(answer.headers["Retry-After"]) > 0
 
 
 def test_a_deleted_collection_answers_nothing(client, collection):

@@ -271,6 +271,10 @@ function _M.change()
     for name, value in pairs(said.header) do
         ngx.header[name] = value
     end
+    if said.status == ngx.HTTP_SERVICE_UNAVAILABLE then
+        -- What the configuration adds is not added to an answer that comes through here.
+        ngx.header["Retry-After"] = said.header["Retry-After"] or "5"
+    end
     ngx.print(said.body)
     return ngx.exit(ngx.HTTP_OK)
 end
