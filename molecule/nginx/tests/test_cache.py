@@ -57,7 +57,7 @@ class Valkey:
     def __init__(self, host):
         self.host = host
         self.password = PASSWORD
-        self.program = host.check_output("command -v valkey-cli redis-cli | head -n 1")
+        self.program = host.check_output("command -v valkey-cli || command -v redis-cli")
 
     def say(self, *words):
         server = "--tls --cacert /srv/valkey/ca.pem -h cache.molecule.test -p 6390"
