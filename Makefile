@@ -49,6 +49,10 @@ bench: images  ## Measure what a run costs, and write docs/provision.md
 molecule: images  ## One scenario per host role, on Debian 12 and 13
 	pytest tests/molecule
 
+.PHONY: soak
+soak: images  ## Long proofs: the query cache for ten minutes (SOAK_SECONDS) under every trouble
+	pytest tests/soak
+
 .PHONY: e2e
 e2e: bootstrap  ## The whole path in the local cloud: make demo in a clean clone, and what must hold then
 	pytest tests/e2e

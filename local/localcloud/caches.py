@@ -1,18 +1,21 @@
-"""ElastiCache: a Valkey for every replication group, with the TLS and the password that it was made with."""
+"""ElastiCache: a Valkey for every replication group, with its TLS and the passwords that it takes just now."""
 
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 from moto.elasticache.models import elasticache_backends
 
 from localcloud import network, pki
 from localcloud.aws import every
-from localcloud.docker import docker, inspect, label_args, labelled
+from localcloud.docker import DockerError, docker, inspect, label_args, labelled
 from localcloud.settings import ACCOUNT_ID, PREFIX, REGION, state_dir
 
 log = logging.getLogger("caches")
+
+USER = "user default"
 
 
 def follow() -> None:
@@ -24,6 +27,8 @@ def follow() -> None:
     for name, group in said.items():
         if inspect("container", name) is None:
             _start(name, group)
+        else:
+            _follow_passwords(name, group)
 
 
 def _name(group: dict[str, Any]) -> str:
@@ -42,9 +47,8 @@ def _start(name: str, group: dict[str, Any]) -> None:
     ]
     if tls:
         lines += ["port 0", "tls-cert-file /cache/tls.pem", "tls-key-file /cache/tls.key", "tls-auth-clients no"]
-    if backend.auth_token:
-        lines += [f"requirepass {backend.auth_token}"]
-    folder = state_dir() / "caches" / name
+    lines += [_user(backend)]
+    folder = _folder(name)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     certificate, key = pki.certificate(name, [primary["Address"]])
     for file, content in {
@@ -58,6 +62,37 @@ def _start(name: str, group: dict[str, Any]) -> None:
            "--network", network.of_vpc(vpc), "--network-alias", primary["Address"], "--memory", "128m",
            "--volume", f"{folder}:/cache:ro", f"{PREFIX}/services:trixie", "valkey-server", "/cache/valkey.conf",
            "--protected-mode", "no", "--bind", "0.0.0.0", "--save", "")  # fmt: skip
+
+
+def _follow_passwords(name: str, group: dict[str, Any]) -> None:
+    """Tell a running Valkey what a rotation has changed; connections that are there stay, as in ElastiCache."""
+    _, backend = _inside(group["ReplicationGroupId"])
+    configuration = _folder(name) / "valkey.conf"
+    known = configuration.read_text()
+    before = next(line for line in known.splitlines() if line.startswith(USER))
+    if (wanted := _user(backend)) == before:
+        return
+    log.info("%s: other passwords", name)
+    # Through standard input: a command line can be read by everybody.
+    told = docker(
+        "exec", "--interactive", name, "valkey-cli", "-p", str(group["NodeGroups"][0]["PrimaryEndpoint"]["Port"]),
+        *(["--tls", "--insecure"] if group.get("TransitEncryptionEnabled") else []),
+        stdin=f"AUTH {before.partition('>')[2].split()[0]}\nACL SETUSER {wanted.removeprefix('user ')}\n",
+    )  # fmt: skip
+    if told.split() != ["OK", "OK"]:
+        raise DockerError(f"Valkey in {name} did not take the other passwords: {told}")
+    configuration.write_text(known.replace(before, wanted))
+
+
+def _user(group: Any) -> str:
+    """The line of the configuration, and of ACL SETUSER, with the passwords that work: two during a rotation."""
+    passwords = getattr(group, "accepted_auth_tokens", [group.auth_token])
+    told = [f">{one}" if one else "nopass" for one in passwords]
+    return " ".join([USER, "on", "~*", "&*", "+@all", "resetpass", *told])
+
+
+def _folder(name: str) -> Path:
+    return state_dir() / "caches" / name
 
 
 def _policy(group: Any) -> str:

@@ -189,6 +189,11 @@ def token_hashes(document: Document) -> list[dict[str, Any]]:
     ]
 
 
+def cache_passwords(document: Document) -> list[str]:
+    """What a host may need to know of the cache's password; sorted as the hashes of the tokens are."""
+    return sorted(accepted(document))
+
+
 def changed_text(text: str, change: Callable[[Document], Document]) -> str:
     """A secret's text after a change; the very same text where nothing changes."""
     before = json.loads(text) if text else {}

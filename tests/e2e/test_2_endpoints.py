@@ -69,8 +69,29 @@ def test_the_load_balancers_health_is_the_apis(demo: Done) -> None:
         assert [(row["Target"]["Id"], row["TargetHealth"]["State"]) for row in health] == [(writer(), "healthy")]
 
 
+def test_the_query_cache_never_outlives_a_write(http: httpx.Client, bearer: dict[str, str]) -> None:
+    """In the cell's Valkey, which the host finds by its name, and to which it speaks in TLS with a password."""
+    made = http.post(COLLECTIONS, json={"name": "cached"}, headers=bearer).json()
+    collection = f"{COLLECTIONS}/{made['id']}"
+
+    def ask() -> tuple[str, int]:
+        answer = http.get(f"{collection}/count", headers=bearer)
+        return answer.headers["X-Cache"], answer.json()
+
+    try:
+        assert [ask() for _ in range(2)] == [("miss", 0), ("hit", 0)]
+        record = {"ids": ["a"], "embeddings": [[1, 2]]}
+        assert http.post(f"{collection}/add", json=record, headers=bearer).status_code == 201
+        assert [ask() for _ in range(2)] == [("miss", 1), ("hit", 1)]
+    finally:
+        http.delete(f"{COLLECTIONS}/cached", headers=bearer)
+
+
 def test_no_secret_is_on_the_host(demo: Done) -> None:
-    """Not in any file but hashed, not in the environment of any process, not in the container's configuration."""
+    """Not in any file but hashed, not in the environment of any process, not in the container's configuration.
+
+    The password of the cache is in one file, which only root may read: nginx must say it to Valkey.
+    """
     everywhere = "grep -rlsF {0} / --exclude-dir=proc --exclude-dir=sys; grep -lsF {0} /proc/[0-9]*/environ; true"
     for secret in secret_values():
         search = everywhere.format(secret)
@@ -78,4 +99,5 @@ def test_no_secret_is_on_the_host(demo: Done) -> None:
         found = subprocess.run(
             ["docker", "exec", "-i", writer(), "sh"], input=search, capture_output=True, text=True, check=True
         )
-        assert found.stdout == ""
+        password_of_the_cache = secret == secret_values()[-1]
+        assert found.stdout.split() == (["/etc/nginx/chromafleet/cache.json"] if password_of_the_cache else [])

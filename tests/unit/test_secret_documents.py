@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.chromafleet.aws.plugins.filter import api_tokens, rotate, token_hashes
+from ansible_collections.chromafleet.aws.plugins.filter import api_tokens, cache_passwords, rotate, token_hashes
 from ansible_collections.chromafleet.aws.plugins.module_utils import secret_documents as documents
 
 AT = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
@@ -123,6 +123,15 @@ def test_the_cache_has_one_value():
     # What ElastiCache takes.
     assert 16 <= len(document["next"]["auth_token"]) <= 128
     assert document["next"]["auth_token"].isalnum()
+
+
+def test_hosts_know_both_passwords_of_the_cache():
+    steady = {"auth_token": OLD}
+    spreading = documents.start(steady, names=(), finish=False, at=AT, make=lambda: NEW)
+    overlap = complete(spreading)
+    withdrawing = start(overlap, AT + DAY)
+    told = [cache_passwords.cache_passwords(json.dumps(one)) for one in (steady, spreading, overlap, withdrawing)]
+    assert told == [[OLD], sorted([OLD, NEW]), sorted([OLD, NEW]), [NEW]]
 
 
 def test_phases_tell_no_value():

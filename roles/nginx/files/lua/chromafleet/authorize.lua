@@ -35,7 +35,7 @@ end
 
 -- Whether the collection is this database's. Chroma checks that on one route only, so it is asked there, once: a UUID never
 -- changes hands, and that of a deleted collection answers nothing.
-local function owns(found)
+function _M.owns(found)
     local key = table.concat({ found.tenant, found.database, found.collection }, "\0")
     if owners:get(key) then
         return true
@@ -83,7 +83,7 @@ function _M.check()
             return _M.refuse(400, "InvalidArgumentError", "The collection's id is no UUID in lower case with dashes.")
         end
         if not has_tenant(token, nil) then
-            local yes, fault = owns(found)
+            local yes, fault = _M.owns(found)
             if fault then
                 return ngx.exec("@unavailable")
             elseif not yes then

@@ -4,6 +4,9 @@
 --           what needs more than `read` is a write: it changes something, whatever its method
 --   filters      keys of the body that hold a filter, see filters.lua
 --   everywhere   the route is no single tenant's: only a token for all tenants may use it
+--   cached   answered from the query cache; it depends on nothing but the collection and the request
+--   changes = "nothing"   no answer in the query cache depends on it; other writes change the collection, database or cell that
+--                         they name
 -- `:tenant`, `:database` and `:collection` (a UUID) are checked; the other parts of a path are names.
 local _M = {}
 
@@ -19,28 +22,28 @@ _M.list = {
     { "GET", "/api/v2/version", scope = "any" },
     { "POST", "/api/v2/reset", scope = "admin", everywhere = true, closed = "reset" },
 
-    { "POST", "/api/v2/tenants", scope = "admin", everywhere = true },
+    { "POST", "/api/v2/tenants", scope = "admin", everywhere = true, changes = "nothing" },
     { "GET", TENANT, scope = "read" },
-    { "PATCH", TENANT, scope = "admin" },
+    { "PATCH", TENANT, scope = "admin", changes = "nothing" },
 
     { "GET", TENANT .. "/databases", scope = "read" },
-    { "POST", TENANT .. "/databases", scope = "write" },
+    { "POST", TENANT .. "/databases", scope = "write", changes = "nothing" },
     { "GET", DATABASE, scope = "read" },
     { "DELETE", DATABASE, scope = "admin" },
 
     { "GET", DATABASE .. "/collections", scope = "read" },
     { "GET", DATABASE .. "/collections_count", scope = "read" },
-    { "POST", DATABASE .. "/collections", scope = "write" },
+    { "POST", DATABASE .. "/collections", scope = "write", changes = "nothing" },
     { "GET", DATABASE .. "/collections/by-id/:collection", scope = "read" },
     -- Reading and deleting name a collection, changing one takes its id.
     { "GET", DATABASE .. "/collections/:name", scope = "read" },
     { "DELETE", DATABASE .. "/collections/:name", scope = "write" },
     { "PUT", COLLECTION, scope = "write" },
 
-    { "GET", COLLECTION .. "/count", scope = "read" },
-    { "POST", COLLECTION .. "/get", scope = "read", filters = { "where", "where_document" } },
-    { "POST", COLLECTION .. "/query", scope = "read", filters = { "where", "where_document" } },
-    { "POST", COLLECTION .. "/search", scope = "read", filters = { "filter" } },
+    { "GET", COLLECTION .. "/count", scope = "read", cached = true },
+    { "POST", COLLECTION .. "/get", scope = "read", cached = true, filters = { "where", "where_document" } },
+    { "POST", COLLECTION .. "/query", scope = "read", cached = true, filters = { "where", "where_document" } },
+    { "POST", COLLECTION .. "/search", scope = "read", cached = true, filters = { "filter" } },
     { "GET", COLLECTION .. "/indexing_status", scope = "read" },
     { "GET", COLLECTION .. "/fork_count", scope = "read" },
     { "GET", COLLECTION .. "/functions/:name", scope = "read" },
