@@ -89,5 +89,5 @@ bootstrap:  ## Install what is missing: Debian packages (as root on Debian), .ve
 
 # For the load generator of the benchmarks, which has unit tests.
 .PHONY: compiler
-compiler: bootstrap
+compiler:
 	@local/bootstrap compiler
