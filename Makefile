@@ -18,7 +18,7 @@ demo:  ## From nothing to answers: install, start the local cloud, run site.yml,
 	@demo/run
 
 .PHONY: test
-test: lint images  ## Everything that CI checks: lint, unit, whole environments, molecule, end to end
+test: lint images compiler  ## Everything that CI checks: lint, unit, whole environments, molecule, end to end
 	@pytest $(PARALLEL) tests/unit tests/test_package.py
 	@pytest $(PARALLEL) tests/provision
 	@python -m localcloud.deployer --check $(RECORDED)
@@ -33,7 +33,7 @@ lint: bootstrap  ## ansible-lint (production), yamllint, ruff, changelog fragmen
 	antsibull-changelog lint
 
 .PHONY: unit
-unit: bootstrap  ## Tests that need no container
+unit: compiler  ## Tests that need no container
 	pytest $(PARALLEL) tests/unit tests/test_package.py
 
 .PHONY: provision
@@ -44,6 +44,10 @@ provision: images  ## The life of inventories/staging and production, and of sin
 .PHONY: bench
 bench: images  ## Measure what a run costs, and write docs/provision.md
 	@python benchmarks/provision.py staging >docs/provision.md
+
+.PHONY: bench-data-plane
+bench-data-plane: images compiler  ## Measure a host against bare Chroma (12 minutes, the first time 5 more; nothing else may run): docs/data-plane.md
+	@python benchmarks/data_plane.py
 
 .PHONY: molecule
 molecule: images  ## One scenario per host role, on Debian 12 and 13
@@ -86,3 +90,8 @@ deployer-policy: bootstrap  ## Make docs/deployer-policy.json anew, from the cal
 .PHONY: bootstrap
 bootstrap:  ## Install what is missing: Debian packages (as root on Debian), .venv, a running Docker
 	@local/bootstrap
+
+# For the load generator of the benchmarks, which has unit tests.
+.PHONY: compiler
+compiler:
+	@local/bootstrap compiler
