@@ -28,8 +28,8 @@ def inspect(kind: str, *names: str) -> list[dict[str, Any]]:
 
 
 def references(image: Image) -> list[str]:
-    """The names of an image: its tags and digests."""
-    return (image["RepoTags"] or []) + (image["RepoDigests"] or [])
+    """The names of an image, digests first: with the last tag of a repository Docker drops the digest by itself."""
+    return (image["RepoDigests"] or []) + (image["RepoTags"] or [])
 
 
 def repository(reference: str) -> str:
