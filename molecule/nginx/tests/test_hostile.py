@@ -162,3 +162,7 @@ def test_slow_clients_hold_up_themselves_only(address, chroma):
         assert said == b"" or b" 408 " in said
         connection.close()
     assert time.monotonic() - began < 60
+
+
+def test_no_code_of_ours_failed_at_any_of_it(host):
+    assert host.run("grep --text 'failed to run' /var/log/nginx/error.log").stdout == ""

@@ -167,7 +167,7 @@ def test_a_thousand_connections(host):
     connections = [socket.create_connection((address, 443), timeout=10) for _ in range(1200)]
     try:
         assert fetch(host, "/health")[0] == 200
-        assert "worker_connections are not enough" not in host.file("/var/log/nginx/error.log").content_string
+        assert b"worker_connections are not enough" not in host.file("/var/log/nginx/error.log").content
     finally:
         for connection in connections:
             connection.close()

@@ -40,25 +40,25 @@ function _M.suspect()
     down = true
 end
 
+-- Until when this request waits, whatever for: from the first time that it is asked.
 function _M.deadline()
-    return ngx.now() + patience
+    if ngx.var.bridged_until == "" then
+        ngx.var.bridged_until = ngx.now() + patience
+    end
+    return tonumber(ngx.var.bridged_until)
 end
 
--- Waits while Chroma is down, until `deadline` at most, and tells whether it is back.
-function _M.wait(deadline)
-    if not down then
-        return true
-    end
-    local left = deadline - ngx.now()
-    return left > 0 and wait(left)
+-- Waits while Chroma is down, and tells whether it is back.
+function _M.wait()
+    local left = _M.deadline() - ngx.now()
+    return not down or (left > 0 and wait(left))
 end
 
 -- Asks an internal location, and again as long as Chroma is away. For what may be asked twice only.
 function _M.capture(uri, options)
-    local deadline = _M.deadline()
     local answer
     for _ = 1, _M.TRIES do
-        _M.wait(deadline)
+        _M.wait()
         answer = ngx.location.capture(uri, options)
         if answer.status ~= 502 then
             break

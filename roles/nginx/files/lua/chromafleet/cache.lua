@@ -6,6 +6,7 @@ local cjson = require "cjson.safe"
 local authorize = require "chromafleet.authorize"
 local flights = require "chromafleet.flights"
 local loaded = require "chromafleet.loaded"
+local passage = require "chromafleet.passage"
 local valkey = require "chromafleet.valkey"
 
 local _M = {}
@@ -16,7 +17,6 @@ local GENERATION_TTL = 86400
 local PERSEVERANCE = 5
 -- How often a question waits for a leader before it is asked alone.
 local ATTEMPTS = 3
-local METHODS = { POST = ngx.HTTP_POST, PUT = ngx.HTTP_PUT, PATCH = ngx.HTTP_PATCH, DELETE = ngx.HTTP_DELETE }
 -- Request headers that Chroma's answer may depend on.
 local HEADERS = { "http_content_type", "http_content_encoding", "http_accept" }
 local STATUSES = { "hit", "shared", "miss", "bypass", "off" }
@@ -83,6 +83,7 @@ end
 
 local function mark(status)
     ngx.var.cache_status = status
+    ngx.header["X-Cache"] = status
     state:incr(status, 1, 0)
 end
 
@@ -243,34 +244,28 @@ function _M.collect()
     end
 end
 
--- Access phase, the last thing: a write goes to Chroma from here, because its answer must wait for Valkey.
+-- Access phase: a write goes to Chroma from here, because its answer must wait for Valkey.
 function _M.change()
     local generation = config.enabled and config.version == "" and changed(ngx.ctx.route, ngx.ctx.found)
     if not generation then
         return
     end
-    ngx.req.read_body()
     local began = ngx.now()
-    local how = { method = METHODS[ngx.req.get_method()], always_forward_body = true, share_all_vars = true }
-    local said = ngx.location.capture("/.change", how)
-    ngx.var.change_status = said.status
-    ngx.var.change_time = string.format("%.3f", ngx.now() - began)
+    local said = passage.write()
     local done = valkey.use(config.timeout * PERSEVERANCE, function(client)
         return client:set(generation, token("changed"), "EX", GENERATION_TTL)
     end)
     if not done then
         valkey.doubt()
     end
-    if said.truncated then
-        return ngx.exit(ngx.HTTP_BAD_GATEWAY)
+    if not said then
+        return ngx.exec("@unavailable")
     end
+    ngx.var.change_status = said.status
+    ngx.var.change_time = string.format("%.3f", ngx.now() - began)
     ngx.status = said.status
     for name, value in pairs(said.header) do
         ngx.header[name] = value
-    end
-    if said.status == ngx.HTTP_SERVICE_UNAVAILABLE then
-        -- What the configuration adds is not added to an answer that comes through here.
-        ngx.header["Retry-After"] = said.header["Retry-After"] or "5"
     end
     ngx.print(said.body)
     return ngx.exit(ngx.HTTP_OK)

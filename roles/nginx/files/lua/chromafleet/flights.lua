@@ -1,5 +1,6 @@
 -- One question to Chroma for many that ask the same at the same time: the first leads, the others wait for its answer. What is
 -- the same has the same generations too, so nobody gets an answer that is older than a write before his question.
+local bridge = require "chromafleet.bridge"
 local semaphore = require "ngx.semaphore"
 
 local _M = {}
@@ -13,6 +14,11 @@ local state = ngx.shared.cache
 local under_way = {}
 local led = {}
 
+-- Seconds that this request may wait for a leader.
+local function patience()
+    return math.max(0, math.min(PATIENCE, bridge.deadline() - ngx.now()))
+end
+
 local function mark(flight)
     return "flight:" .. flight.what
 end
@@ -22,7 +28,7 @@ function _M.join(what)
     local flight = under_way[what]
     if flight then
         flight.waiting = flight.waiting + 1
-        flight.landed:wait(PATIENCE)
+        flight.landed:wait(patience())
         return flight, false
     end
     flight = { what = what, landed = semaphore.new(0), waiting = 0, parts = {}, size = 0 }
@@ -37,7 +43,7 @@ function _M.lead(flight)
         flight.marked = true
         return true
     end
-    local deadline = ngx.now() + PATIENCE
+    local deadline = ngx.now() + patience()
     repeat
         ngx.sleep(PAUSE)
     until not state:get(mark(flight)) or ngx.now() > deadline

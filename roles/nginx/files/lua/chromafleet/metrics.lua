@@ -42,7 +42,8 @@ end
 -- Log phase, once for each request. By the request's line and by variables: another location changes the path and loses ngx.ctx.
 function _M.log()
     local var = ngx.var
-    if UNCOUNTED[var.request_uri:match("^[^?]*")] then
+    -- Without one nginx got no further than the request's first line.
+    if UNCOUNTED[(var.request_uri or ""):match("^[^?]*")] then
         return
     end
     local status = tonumber(var.status)

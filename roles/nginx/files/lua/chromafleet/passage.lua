@@ -46,16 +46,40 @@ function _M.enter(kind)
         end
         bridge.suspect()
     end
-    if ngx.var.bridged_until == "" then
-        ngx.var.bridged_until = bridge.deadline()
-    end
-    if not bridge.wait(tonumber(ngx.var.bridged_until)) then
+    if not bridge.wait() then
         return ngx.exec("@unavailable")
     end
     if kind == "write" then
         fence.pass()
     end
     return gate.enter(kind == "filtered")
+end
+
+local METHODS = { POST = ngx.HTTP_POST, PUT = ngx.HTTP_PUT, PATCH = ngx.HTTP_PATCH, DELETE = ngx.HTTP_DELETE }
+
+-- Gives a write to Chroma from the Lua code, for which the same holds as in the location @write, and returns the answer; none
+-- where there is none that the client could be told. For who has something to do before the client is told.
+function _M.write()
+    ngx.req.read_body()
+    local how = { method = METHODS[ngx.req.get_method()], always_forward_body = true, share_all_vars = true }
+    for _ = 1, bridge.TRIES do
+        if not bridge.wait() then
+            return nil
+        end
+        fence.pass()
+        gate.enter(false)
+        ngx.var.sent = ""
+        local said = ngx.location.capture("/.write", how)
+        _M.leave()
+        if not said.truncated then
+            return said
+        end
+        -- No page of an error comes in a subrequest; this note was made in it.
+        if ngx.var.sent ~= "0" then
+            return nil
+        end
+        bridge.suspect()
+    end
 end
 
 -- When Chroma's answer begins, for which it has then done all its work: it doesn't stream. And at the end of every request.
