@@ -122,6 +122,7 @@ EVERY = {
     "cache-evictions",
     "cache-memory",
     "certificate-expiry",
+    "deep-probe",
     "load-balancer-errors",
     "reader-data-age",
     "reader-disk",
