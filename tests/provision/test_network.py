@@ -8,6 +8,8 @@ import pytest
 from local_api import REGION, LocalApi
 from role_runs import RoleRuns
 
+pytestmark = pytest.mark.long
+
 ANYWHERE = "0.0.0.0/0"
 MINE = [{"Name": "tag:chromafleet:fleet", "Values": ["demo"]}]
 FLOW_LOGS = "/chromafleet-network/demo/flow-logs"

@@ -393,6 +393,7 @@ def cell(aws, tmp_path_factory):
     return Cell(aws, tmp_path_factory.mktemp("cell"))
 
 
+@pytest.mark.long
 def test_1_the_plan_of_an_empty_account(cell):
     cell.run("--check", **EVERYTHING)
     assert cell.code == 0, cell.output
@@ -400,6 +401,7 @@ def test_1_the_plan_of_an_empty_account(cell):
     assert cell.counts == (11, 0, 0, 0)
 
 
+@pytest.mark.long
 def test_2_create(cell):
     cell.run(**EVERYTHING)
     assert cell.code == 0, cell.output
@@ -424,6 +426,7 @@ def test_2_create(cell):
     assert "raise aws_fleet_data_volume_size from 20." in cell.said
 
 
+@pytest.mark.long
 def test_3_again_makes_no_call_that_writes(cell):
     cell.run(**EVERYTHING)
     assert cell.code == 0, cell.output
@@ -434,6 +437,7 @@ def test_3_again_makes_no_call_that_writes(cell):
     assert len(cell.facts["instances"]) == 4
 
 
+@pytest.mark.long
 def test_4_the_plan_names_what_somebody_changed(cell):
     cell.drift()
     cell.run("--check", **EVERYTHING)
@@ -453,6 +457,7 @@ def test_4_the_plan_names_what_somebody_changed(cell):
     assert 'others: ["KeyName"] -> []' in cell.output
 
 
+@pytest.mark.long
 def test_5_mend(cell):
     cell.run(**EVERYTHING)
     assert cell.code == 0, cell.output
@@ -462,6 +467,7 @@ def test_5_mend(cell):
     assert cell.group(READER)["DesiredCapacity"] == 5
 
 
+@pytest.mark.long
 def test_6_a_size_that_the_schedule_made_stays(cell):
     scaling = cell.api.client("autoscaling")
     size = {"MinSize": ACTION["min"], "MaxSize": ACTION["max"]}
@@ -477,6 +483,7 @@ def test_6_a_size_that_the_schedule_made_stays(cell):
     assert "desired: 1 -> 2" in cell.output
 
 
+@pytest.mark.long
 def test_7_switched_off_again(cell):
     plain = {"aws_fleet_kms_key_arn": KEY, "aws_fleet_readers_min": 2, "aws_fleet_readers_max": 2}
     plain |= {"aws_fleet_reader_drain_seconds": 0, "aws_fleet_reader_warm_pool_size": 1}
@@ -495,6 +502,7 @@ def test_7_switched_off_again(cell):
     assert volume["Size"] == 40
 
 
+@pytest.mark.long
 def test_8_destroy_without_the_data(cell):
     volume = cell.facts["volume"]
     cell.run("--check", entry="destroy")
@@ -507,6 +515,7 @@ def test_8_destroy_without_the_data(cell):
     assert f"Kept data volume {volume}" in cell.said
 
 
+@pytest.mark.long
 def test_9_destroy_the_rest(cell):
     cell.run(entry="destroy")
     assert cell.code == 0, cell.output
@@ -517,6 +526,7 @@ def test_9_destroy_the_rest(cell):
     assert f"Kept data snapshot {kept['SnapshotId']}" in cell.said
 
 
+@pytest.mark.long
 def test_a_destroy_again_does_nothing(cell):
     cell.run(entry="destroy")
     assert cell.code == 0, cell.output
@@ -524,6 +534,7 @@ def test_a_destroy_again_does_nothing(cell):
     assert "changed=0" in cell.output
 
 
+@pytest.mark.long
 def test_b_another_cells_volume_goes_without_a_snapshot(cell):
     tags = [{"Key": "chromafleet:fleet", "Value": "demo"}, {"Key": "chromafleet:cell", "Value": "other"}]
     specification = [{"ResourceType": "volume", "Tags": tags}]

@@ -147,6 +147,7 @@ def records_of(aws):
     }
 
 
+@pytest.mark.long
 def test_an_empty_account_is_planned_without_a_write(made):
     assert made["written"] == []
     assert {action for action, _kind in made["planned"]} == {"create"}
@@ -155,6 +156,7 @@ def test_an_empty_account_is_planned_without_a_write(made):
     assert made["planned"]["create", "target group"] == GROUPS
 
 
+@pytest.mark.long
 def test_the_certificate_is_issued_by_its_records_in_the_closest_zone(aws, made):
     acm = aws.client("acm")
     (summary,) = acm.list_certificates()["CertificateSummaryList"]
@@ -167,6 +169,7 @@ def test_the_certificate_is_issued_by_its_records_in_the_closest_zone(aws, made)
     assert aliases == {balancer_of(aws)["DNSName"]}
 
 
+@pytest.mark.long
 def test_the_load_balancer_refuses_what_it_should(aws, made):
     elb = aws.client("elbv2")
     arn = balancer_of(aws)["LoadBalancerArn"]
@@ -179,6 +182,7 @@ def test_the_load_balancer_refuses_what_it_should(aws, made):
     assert listener_of(aws, 80)["DefaultActions"][0]["RedirectConfig"]["Protocol"] == "HTTPS"
 
 
+@pytest.mark.long
 def test_tenants_go_to_their_cell(aws, made):
     groups = {
         group["TargetGroupArn"]: group["TargetGroupName"]
@@ -205,6 +209,7 @@ def field_of(rule, field):
     return [value for c in rule["Conditions"] if c["Field"] == field for value in c[config]["Values"]]
 
 
+@pytest.mark.long
 def test_the_web_acl_counts_what_documents_would_trip(aws, made):
     waf = aws.client("wafv2")
     (listed,) = waf.list_web_acls(Scope="REGIONAL")["WebACLs"]
@@ -218,12 +223,14 @@ def test_the_web_acl_counts_what_documents_would_trip(aws, made):
     assert waf.get_web_acl_for_resource(ResourceArn=balancer)["WebACL"]["ARN"] == listed["ARN"]
 
 
+@pytest.mark.long
 def test_a_second_run_changes_nothing(aws, made, fleet):
     said = fleet()
     assert "changed=0" in said
     assert aws.writes() == []
 
 
+@pytest.mark.long
 def test_drift_is_named_and_mended(aws, made, fleet):
     elb, waf = aws.client("elbv2"), aws.client("wafv2")
     rules = sorted(
@@ -267,6 +274,7 @@ def test_drift_is_named_and_mended(aws, made, fleet):
     assert [condition["Field"] for condition in rules_of(aws)["45001"]["Conditions"]] == ["host-header"]
 
 
+@pytest.mark.long
 def test_one_more_tenant_leaves_the_other_rules_alone(aws, made, fleet):
     cells = [{"name": "main"}, {"name": "big", "tenants": ["acme", "globex", "initech"]}]
     fleet(aws_load_balancer_cells=cells)
@@ -274,6 +282,7 @@ def test_one_more_tenant_leaves_the_other_rules_alone(aws, made, fleet):
     assert operations(aws) == ["CreateRule"]
 
 
+@pytest.mark.long
 def test_another_certificate_comes_to_the_listener_before_the_old_one_goes(aws, made, fleet):
     files = {"certificate_file": fleet.folder / "a.pem", "certificate_key_file": fleet.folder / "a.key"}
     own = {f"aws_load_balancer_{name}": str(path) for name, path in files.items()}
@@ -297,12 +306,14 @@ def test_another_certificate_comes_to_the_listener_before_the_old_one_goes(aws, 
     assert there.strip() == files["certificate_file"].read_text().strip()
 
 
+@pytest.mark.long
 def test_firewall_and_records_can_be_switched_off(aws, made, fleet):
     fleet(aws_load_balancer_waf=False, aws_load_balancer_dns=False)
     assert aws.client("wafv2").list_web_acls(Scope="REGIONAL")["WebACLs"] == []
     assert not [kind for _zone, _name, kind in records_of(aws) if kind == "A"]
 
 
+@pytest.mark.long
 def test_a_record_of_somebody_else_is_left_alone(aws, made, fleet):
     zone = aws.client("route53").list_hosted_zones_by_name(DNSName="vectors.io")["HostedZones"][0]["Id"]
     foreign = {"Name": HOSTS[0], "Type": "A", "TTL": 60, "ResourceRecords": [{"Value": "192.0.2.1"}]}
@@ -318,6 +329,7 @@ def test_a_record_of_somebody_else_is_left_alone(aws, made, fleet):
     change("DELETE")
 
 
+@pytest.mark.long
 def test_destruction_leaves_nothing_and_can_be_repeated(aws, made, fleet):
     fleet()
     planned = rows(fleet("--check", entry="destroy"))

@@ -27,6 +27,7 @@ def storage(aws):
     return run
 
 
+@pytest.mark.long
 def test_create_again_drift_and_mend(aws, storage):
     s3 = aws.client("s3")
     planned = storage(check=True)
@@ -72,6 +73,7 @@ def test_create_again_drift_and_mend(aws, storage):
     assert storage(check=True).plan == []
 
 
+@pytest.mark.long
 def test_a_key_and_back(aws, storage):
     assert storage(aws_storage_kms_key_arn=KEY).code == 0
     s3 = aws.client("s3")
@@ -87,6 +89,7 @@ def test_without_access_logs_a_bucket_that_is_there_stays(storage):
     assert storage(check=True, aws_storage_access_logs=False).plan == []
 
 
+@pytest.mark.long
 def test_destroy_refuses_what_is_not_empty_then_empties_it(aws, storage):
     s3 = aws.client("s3")
     for body in (b"1", b"2", b"3"):

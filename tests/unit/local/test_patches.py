@@ -35,6 +35,7 @@ def behaviours(*options: str) -> dict[str, bool | str]:
 NAMES = [patch.name for patch in patches.load()]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_stock_moto_still_needs_the_patch(name: str) -> None:
     assert behaviours("--stock")[name] is not True, f"moto does this by itself now: delete the patch {name}"
