@@ -70,7 +70,7 @@ def keys_in(aws: LocalApi) -> set[str]:
 def test_a_plan_of_an_empty_account_writes_nothing(run: RoleRuns) -> None:
     done = run("--check")
     assert done.code == 0, done.output
-    assert done.counts == (25, 0, 0, 0)
+    assert done.counts == (26, 0, 0, 0)
     assert done.writes == []
 
 

@@ -347,7 +347,7 @@ def test_no_read_is_older_than_an_acknowledged_write(url, cache_in_use):
 def broken(host):
     """A second nginx, whose Lua code replaces the generation before Chroma has answered rather than after."""
     code = host.file(f"{LUA}/cache.lua").content_string
-    ask = re.search(r"    local said = ngx\.location\.capture\(.*\n", code).group()
+    ask = re.search(r"    local said = passage\.write\(\)\n", code).group()
     replace = re.search(r"    local done = valkey\.use\((?:.*\n)+?    end\)\n", code).group()
     code = code.replace(replace, "").replace(ask, replace + ask)
     host.check_output("mkdir -p /srv/broken && cp --recursive /etc/nginx/chromafleet/. /srv/broken")
