@@ -20,7 +20,14 @@ def chroma(host):
     machine = testinfra.get_host("local://")
     wait = f"timeout 30 sh -c 'until curl --silent --fail http://127.0.0.1:8000{HEARTBEAT}; do sleep 0.2; done'"
     host.check_output(wait)
-    yield lambda action: machine.check_output(f"docker {action} {name}")
+
+    def do(action):
+        machine.check_output(f"docker {action} {name}")
+        if action.startswith("kill"):
+            # A start would do nothing while the server is still at its end.
+            machine.check_output(f"docker wait {name}")
+
+    yield do
     machine.check_output(f"docker start {name}")
     host.check_output(wait)
 
