@@ -24,7 +24,8 @@ function _M.new(come, interval)
         bell = bell or semaphore.new()
         watching = watching or ngx.timer.at(0, watch)
         waiting = waiting + 1
-        local came = bell:wait(patience)
+        -- At least one of its milliseconds: for less it returns at once, without any time passing for who asks again.
+        local came = bell:wait(math.max(patience, 0.001))
         waiting = waiting - 1
         return came
     end
