@@ -137,6 +137,15 @@ def test_writes_wait_behind_the_fence_and_reads_go_on(address, chroma, collectio
     assert fence("GET")[1]["waiting"] == 0
 
 
+def test_a_short_wait_ends_in_time(address, collection, fence):
+    """However the clock's steps fall: a wait of less than one must not keep the worker from all else."""
+    admin = Client(address, ADMIN, timeout=5)
+    assert fence("PUT", "?owner=test&hold=0.03&for=60")[0] == 200
+    record = {"ids": ["s"], "embeddings": [[1, 1]]}
+    told = {admin.ask("POST", f"{SHOP}/{collection}/upsert", record)[0] for _ in range(60)}
+    assert told == {503}
+
+
 def upsert(address, collection, name):
     """The status that a client of its own is told, or what broke its connection."""
     record = {"ids": [name], "embeddings": [[1, 1]]}
