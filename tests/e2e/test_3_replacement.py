@@ -26,7 +26,7 @@ def test_a_lost_writer_is_replaced_with_its_data(
     watch = Processes()
     watch.start()
     said = killed_at("aws_fleet : Attach the data volume", SITE, clone)
-    said += killed_at("docker : Install Docker", SITE, clone)
+    said += killed_at("docker : Install the packages", SITE, clone)
     done = run(*SITE, cwd=clone)
     watch.stop.set()
     watch.join()
