@@ -86,6 +86,7 @@ def test_a_key_and_back(aws, storage):
 
 
 def test_without_access_logs_a_bucket_that_is_there_stays(storage):
+    assert storage().code == 0
     assert storage(check=True, aws_storage_access_logs=False).plan == []
 
 
