@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,3 +148,11 @@ class Load:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def files_with(values: Iterable[str], clone: Path) -> str:
+    """The controller's files that hold one of the values: in the clone, and where programs leave things."""
+    folders = [clone, Path("/tmp"), Path.home() / ".ansible"]  # noqa: S108 (searched, not used)
+    command = ["grep", "-rlsF", "--exclude-dir=.venv", "-f", "-", *map(str, folders)]
+    values = "\n".join(values)
+    return subprocess.run(command, input=values, capture_output=True, text=True, check=False).stdout

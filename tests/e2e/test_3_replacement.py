@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import httpx
-from support import Done, Processes, aws, docker, killed_at, run, secret_values, writer
+import pytest
+from support import Done, Processes, aws, docker, files_with, killed_at, run, secret_values, writer
 
 COUNT = "/api/v2/tenants/default_tenant/databases/default_database/collections/{}/count"
 SITE = ("ansible-playbook", "-i", "inventories/local", "site.yml", "-vvv")
@@ -49,10 +50,17 @@ def test_a_lost_writer_is_replaced_with_its_data(
     assert any(b"ansible-playbook" in line for line in watch.seen)
 
 
+@pytest.mark.long
 def test_then_nothing_is_left_to_do(demo: Done, clone: Path) -> None:
     done = run(*SITE[:-1], cwd=clone)
     assert done.code == 0
     assert set(done.changed().values()) == {0}
+
+
+def test_no_file_of_the_controller_holds_a_secret(demo: Done, clone: Path) -> None:
+    values = secret_values()
+    assert len(values) >= 2  # of tokens, and of the cache
+    assert files_with(values, clone) == ""
 
 
 def data_volume() -> tuple[str, str]:
