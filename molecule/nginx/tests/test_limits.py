@@ -73,7 +73,7 @@ PLAIN = [
     '{"query_embeddings": [[1, 2]], "include": ["where"], "ids": ["\\u0077here"]}',
 ]
 FILTERED = [
-    '{"query_embeddings": [[1, 2]], "where": {"a": 1}}',
+    '{"where": null, "query_embeddings": [[1, 2]], "where": {"a": 1}}',
     '{"query_embeddings": [[1, 2]], "where_document" : {"$contains": "a"}}',
     '{"query_embeddings": [[1, 2]], "\\u0077here": {"a": 1}}',
     '{"where": {"a": 1}, "query_embeddings": [' + ",".join(["[1, 2]"] * 30_000) + "]}",

@@ -17,7 +17,7 @@ local counts, times = {}, {}
 -- Health checks say nothing about what clients see.
 local UNCOUNTED = { ["/health"] = true, ["/ready"] = true, ["/api/v1/health"] = true }
 -- What the query cache notes of a request; another status (bypass, off) is neither.
-local CACHED = { hit = "CacheHits", shared = "CacheHits", miss = "CacheMisses" }
+local CACHED = { hit = "CacheHits", shared = "CacheHits", miss = "CacheMisses", skipped = "CacheMisses" }
 
 function _M.configure(dimensions)
     local parts = {}
