@@ -77,7 +77,5 @@ def _user_data(instance: dict[str, Any], clients: Clients) -> dict[str, str]:
 def _lifecycle(instance: dict[str, Any], clients: Clients) -> dict[str, str]:
     """Only an instance of a group has it; here a group has nothing in transition, so the target is where it is."""
     told = clients("autoscaling").describe_auto_scaling_instances(InstanceIds=[instance["InstanceId"]])
-    return {
-        "latest/meta-data/autoscaling/target-lifecycle-state": one["LifecycleState"]
-        for one in told["AutoScalingInstances"]
-    }
+    states = [one["LifecycleState"] for one in told["AutoScalingInstances"]]
+    return {"latest/meta-data/autoscaling/target-lifecycle-state": states[0]} if states else {}

@@ -1,8 +1,8 @@
 """What listens at link-local addresses of every VPC: this process, through sockets in the registry's network.
 
-A socket belongs to the network in which it was made, whoever holds it. A helper makes it in the one container that is in
-every VPC and hands it over through a Unix socket. So nothing is opened on this machine, nobody needs to be root here,
-and it is a router away from a container inside an instance, as on EC2.
+A socket belongs to the network in which it was made, whoever holds it. A helper makes it in the one container that is
+in every VPC and hands it over through a Unix socket. So nothing is opened on this machine, nobody needs to be root, and
+it is a router away from a container inside an instance, as on EC2.
 """
 
 from __future__ import annotations
@@ -70,8 +70,9 @@ def listeners(container: str, addresses: list[Address]) -> list[socket.socket]:
         meeting.bind(f"{folder}/meeting")
         meeting.listen()
         meeting.settimeout(10)
-        docker("run", "--rm", "--pull", "never", *label_args(), "--network", f"container:{container}", "--cap-add",
-               "NET_ADMIN", "--volume", f"{folder}:/link", NODE, "python3", "-c", HELPER, json.dumps(addresses))  # fmt: skip
+        docker("run", "--rm", "--pull", "never", *label_args(), "--network", f"container:{container}",
+               "--cap-add", "NET_ADMIN", "--volume", f"{folder}:/link", NODE, "python3", "-c", HELPER,
+               json.dumps(addresses))  # fmt: skip
         # The helper has ended; what it sent waits here.
         connection, _ = meeting.accept()
         with connection:

@@ -100,10 +100,10 @@ def instances(api: LocalApi) -> dict[str, str]:
         MetadataOptions={"HttpTokens": "required", "InstanceMetadataTags": "enabled"},
     )
     ec2.run_instances(**common, PrivateIpAddress=OTHER)
-    ec2.create_launch_template(LaunchTemplateName="t", LaunchTemplateData={"ImageId": image})
+    ec2.create_launch_template(LaunchTemplateName="probe", LaunchTemplateData={"ImageId": image})
     scaling.create_auto_scaling_group(
-        AutoScalingGroupName="g",
-        LaunchTemplate={"LaunchTemplateName": "t"},
+        AutoScalingGroupName="probe",
+        LaunchTemplate={"LaunchTemplateName": "probe"},
         MinSize=1,
         MaxSize=1,
         VPCZoneIdentifier=other_subnet,
