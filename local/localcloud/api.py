@@ -57,7 +57,7 @@ def serve(app: Wsgi, host: str, port: int, listener: socket.socket | None = None
     """Serve an application in a thread; on a copy of `listener`, if one is given."""
     fd = listener.fileno() if listener else None
     server = make_server(host, port, app, threaded=True, request_handler=Quiet, fd=fd)
-    threading.Thread(target=server.serve_forever, name=f"{host}:{server.server_port}", daemon=True).start()
+    threading.Thread(target=server.serve_forever, name=f"{host}:{server.port}", daemon=True).start()
     return server
 
 
