@@ -40,7 +40,7 @@ print(code("ec2", "describe_instances"))
 """
 RESTIC = f"""
 export RESTIC_PASSWORD=probe AWS_DEFAULT_REGION=us-east-1 RESTIC_REPOSITORY=s3:{API}/{BUCKET}/probe
-restic init --quiet && restic backup --quiet /etc/os-release && restic dump latest /etc/os-release
+restic init --quiet && restic backup --quiet /etc/hostname && restic dump latest /etc/hostname
 restic --repo s3:{API}/others/probe init 2>&1 | grep --only-matching 'Access Denied' | sort -u
 """
 
@@ -114,7 +114,7 @@ def test_clients_in_a_host_may_what_its_role_may(host: str) -> None:
         assert (code, output.split()) == (0, [
             f"arn:aws:sts::123456789012:assumed-role/{ROLE}/{host}", "allowed", "allowed", "AccessDenied",
             "AccessDenied", "UnauthorizedOperation"])  # fmt: skip
-        assert in_host(host, RESTIC) == (0, docker("exec", host, "cat", "/etc/os-release") + "\nAccess Denied\n")
+        assert in_host(host, RESTIC) == (0, docker("exec", host, "cat", "/etc/hostname") + "\nAccess Denied\n")
     for version in s3.list_object_versions(Bucket=BUCKET, Prefix="probe/")["Versions"]:
         s3.delete_object(Bucket=BUCKET, Key=version["Key"], VersionId=version["VersionId"])
     s3.delete_bucket(Bucket="others")
