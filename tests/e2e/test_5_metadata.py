@@ -55,7 +55,9 @@ def host(demo: Done) -> Iterator[str]:
         ImageId=ec2.describe_images()["Images"][0]["ImageId"], SubnetId=subnet, MinCount=1, MaxCount=1,
         IamInstanceProfile={"Name": ROLE}, MetadataOptions={"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
     )["Instances"][0]["InstanceId"]  # fmt: skip
-    wait_until("it is told of itself", lambda: told(instance, "meta-data/instance-id") == instance)
+    # The last thing that its launch does.
+    trusted = "test -e /etc/ssl/certs/chromafleet-local.pem && ! pgrep update-ca"
+    wait_until("it trusts the local authority", lambda: in_host(instance, trusted)[0] == 0)
     yield instance
     ec2.terminate_instances(InstanceIds=[instance])
     ec2.delete_subnet(SubnetId=subnet)
@@ -113,7 +115,8 @@ def test_clients_in_a_host_may_what_its_role_may(host: str) -> None:
             f"arn:aws:sts::123456789012:assumed-role/{ROLE}/{host}", "allowed", "allowed", "AccessDenied",
             "AccessDenied", "UnauthorizedOperation"])  # fmt: skip
         assert in_host(host, RESTIC) == (0, docker("exec", host, "cat", "/etc/hostname") + "\nAccess Denied\n")
-    for version in s3.list_object_versions(Bucket=BUCKET, Prefix="probe/")["Versions"]:
+    left = s3.list_object_versions(Bucket=BUCKET, Prefix="probe/")
+    for version in left["Versions"] + left["DeleteMarkers"]:
         s3.delete_object(Bucket=BUCKET, Key=version["Key"], VersionId=version["VersionId"])
     s3.delete_bucket(Bucket="others")
 
