@@ -15,7 +15,9 @@ import pytest
 from botocore.exceptions import ClientError
 from local_api import REGION, LocalApi, local_api
 from localcloud.api import serve
+from localcloud.instances import HOST
 from localcloud.metadata import Metadata
+from localcloud.settings import HOSTS_API, METADATA
 
 OWN, OTHER, NOBODY = "127.0.0.1", "127.0.0.2", "127.0.0.99"
 ANYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
@@ -251,3 +253,9 @@ def test_credentials_are_renewed_before_they_end(service: Service) -> None:
 def test_an_instance_of_a_group_knows_where_it_stands(service: Service) -> None:
     (address,) = service.instances.keys() - {OWN, OTHER}
     assert service.get("meta-data/autoscaling/target-lifecycle-state", address).text == "InService"
+
+
+def test_hosts_have_a_route_to_each_address() -> None:
+    unit = (HOST / "link-local.service").read_text()
+    assert all(f"ip route replace {address} dev eth0" in unit for address, _ in (METADATA, HOSTS_API))
+    assert (HOST / "sysinit.target.wants/link-local.service").read_text() == unit
