@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import socket
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -46,12 +47,17 @@ def announcing(app: Wsgi, changed: Callable[[], None]) -> Wsgi:
     return announce
 
 
-def serve(changed: Callable[[], None], host: str = API_HOST, port: int = API_PORT) -> BaseWSGIServer:
-    """Start the API in a thread."""
+def application(changed: Callable[[], None]) -> Wsgi:
+    """The API, calling `changed` after every call that may have changed something."""
     patches.apply_all()
-    app = recognising(journal(faults(announcing(DomainDispatcherApplication(create_backend_app), changed))))
-    server = make_server(host, port, app, threaded=True, request_handler=Quiet)
-    threading.Thread(target=server.serve_forever, name="api", daemon=True).start()
+    return recognising(journal(faults(announcing(DomainDispatcherApplication(create_backend_app), changed))))
+
+
+def serve(app: Wsgi, host: str, port: int, listener: socket.socket | None = None) -> BaseWSGIServer:
+    """Serve an application in a thread; on a copy of `listener`, if one is given."""
+    fd = listener.fileno() if listener else None
+    server = make_server(host, port, app, threaded=True, request_handler=Quiet, fd=fd)
+    threading.Thread(target=server.serve_forever, name=f"{host}:{server.port}", daemon=True).start()
     return server
 
 
@@ -61,7 +67,7 @@ def main() -> None:
     parser.add_argument("--host", default=API_HOST)
     parser.add_argument("--port", type=int, default=API_PORT, help="0 for a free one")
     options = parser.parse_args()
-    server = serve(lambda: None, options.host, options.port)
+    server = serve(application(lambda: None), options.host, options.port)
     print(f"http://{options.host}:{server.server_port}", flush=True)
     threading.Event().wait()
 

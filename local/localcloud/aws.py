@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import secrets
 from functools import cache
 from typing import Any
 
 import boto3
 from botocore.config import Config
 
-from localcloud.settings import ACCESS_KEY, API_URL, OWN_AGENT, REGION, SECRET_KEY
+from localcloud.settings import API_URL, OWN_AGENT, REGION
+
+#: The access key of this process: in that of the API it stands for AWS itself, of whom IAM asks nothing.
+OWN_KEY = secrets.token_hex(16)
 
 
 @cache
@@ -18,8 +22,8 @@ def client(service: str) -> Any:
         service,
         endpoint_url=API_URL,
         region_name=REGION,
-        aws_access_key_id=ACCESS_KEY,
-        aws_secret_access_key=SECRET_KEY,
+        aws_access_key_id=OWN_KEY,
+        aws_secret_access_key=OWN_KEY,
         config=Config(
             retries={"max_attempts": 1},
             connect_timeout=5,

@@ -8,7 +8,11 @@ import threading
 from collections.abc import Callable
 
 from localcloud import api, caches, instances
+from localcloud.aws import client
 from localcloud.balancer import follow as balancer
+from localcloud.link import Link
+from localcloud.metadata import Metadata
+from localcloud.settings import API_HOST, API_PORT, HOSTS_API, METADATA
 
 log = logging.getLogger("daemon")
 
@@ -54,12 +58,15 @@ def main() -> None:
         for follower in followers:
             follower.changed.set()
 
-    api.serve(changed)
-    for follower in followers:
+    aws_api = api.application(changed)
+    api.serve(aws_api, API_HOST, API_PORT)
+    # Follows the registry's container and nothing in the API.
+    link = Follower("link", Link({METADATA: Metadata(client), HOSTS_API: aws_api}).follow)
+    for follower in [*followers, link]:
         follower.start()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    log.info("serving at %s", api.API_PORT)
+    log.info("serving at %s", API_PORT)
     stopping.wait()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 from localcloud import network, pki, volumes
@@ -13,6 +14,9 @@ log = logging.getLogger("instances")
 
 #: moto may call the root volume otherwise than the image does.
 ROOT_DEVICES = ("/dev/sda1", "/dev/xvda")
+
+#: systemd units that an instance has here and needs not on EC2.
+HOST = Path(__file__).with_name("host")
 
 #: What systemd and a nested Docker need. Not --privileged: that fails where the host lacks CAP_SYS_RESOURCE.
 RUN = (
@@ -65,6 +69,7 @@ def _launch(instance: dict[str, Any]) -> None:
            *RUN, *volumes.LOOP_ACCESS, volumes.NODE)  # fmt: skip
     # On EC2 the registry's and the cache's certificates come from an authority that every image trusts.
     docker("cp", str(pki.ca_file()), f"{instance_id}:/usr/local/share/ca-certificates/chromafleet-local.crt")
+    docker("cp", f"{HOST}/.", f"{instance_id}:/etc/systemd/system")
     docker("start", instance_id)
     docker("exec", instance_id, "update-ca-certificates", "--fresh")
 

@@ -10,7 +10,11 @@ ACCOUNT_ID = "123456789012"
 API_HOST = "127.0.0.1"
 API_PORT = int(os.environ.get("CHROMAFLEET_LOCAL_API_PORT", "5500"))
 API_URL = f"http://{API_HOST}:{API_PORT}"
-ACCESS_KEY = SECRET_KEY = "local"
+
+#: Link-local addresses in every VPC: AWS's of the metadata service, and one for the API, which is on this machine's
+#: loopback else. host/link-local.service has them too.
+METADATA = ("169.254.169.254", 80)
+HOSTS_API = ("169.254.169.200", API_PORT)
 
 #: The ECR host name that the API hands out, and where the same registry listens for a push from this machine.
 ECR_HOST = f"{ACCOUNT_ID}.dkr.ecr.{REGION}.amazonaws.com"

@@ -196,6 +196,35 @@ def _launch_template_profile(client: Client) -> bool:
     return found["MetadataOptions"]["HttpTokens"] == "required" and "IamInstanceProfile" in found
 
 
+@restores("ModifyInstanceMetadataOptions changes the options that it is given and leaves the others as they were")
+def metadata_options() -> None:
+    stock = instances.InstanceBackend.modify_instance_metadata_options
+
+    def modify_instance_metadata_options(self: Any, instance_id: str, **given: Any) -> Any:
+        before = self.get_instance(instance_id).metadata_options
+        known = {
+            "http_tokens": before.http_tokens,
+            "hop_limit": before.http_put_response_hop_limit,
+            "http_endpoint": before.http_endpoint,
+            "http_protocol": before.http_protocol_ipv6,
+            "metadata_tags": before.instance_metadata_tags,
+        }
+        return stock(self, instance_id, **known | {name: value for name, value in given.items() if value is not None})
+
+    instances.InstanceBackend.modify_instance_metadata_options = modify_instance_metadata_options
+
+
+@metadata_options.shown_by
+def _metadata_options(client: Client) -> bool:
+    ec2 = client("ec2")
+    wanted = {"HttpPutResponseHopLimit": 2, "InstanceMetadataTags": "enabled"}
+    image = ec2.describe_images()["Images"][0]["ImageId"]
+    made = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, MetadataOptions=wanted)["Instances"][0]
+    ec2.modify_instance_metadata_options(InstanceId=made["InstanceId"], HttpTokens="required")
+    found = ec2.describe_instances(InstanceIds=[made["InstanceId"]])["Reservations"][0]["Instances"][0]
+    return (wanted | {"HttpTokens": "required"}).items() <= found["MetadataOptions"].items()
+
+
 @restores("DescribeVolumes always has MultiAttachEnabled and SnapshotId, as botocore's callers expect")
 def volume_fields() -> None:
     stock = elastic_block_store.Volume.__init__

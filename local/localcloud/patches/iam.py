@@ -21,6 +21,7 @@ from moto.iam import access_control
 from moto.iam.models import Policy
 from moto.kms.models import kms_backends
 
+from localcloud.aws import OWN_KEY
 from localcloud.calls import CLIENTS, parameters_of
 from localcloud.faults import error
 from localcloud.judge import allows
@@ -41,6 +42,8 @@ def _install() -> None:
     stock = ActionAuthenticatorMixin._authenticate_and_authorize_action
 
     def authorize(self: Any, iam_request_cls: type, resource: str = "*") -> None:
+        if f"Credential={OWN_KEY}/" in self.headers.get("Authorization", ""):
+            return
         _current.response = self
         stock(self, iam_request_cls, resource)
 
@@ -147,6 +150,11 @@ def refusals() -> None:
     access_control.IAMRequest._raise_access_denied = refuse
 
 
+@restores("AWS asks nobody for what it does itself, such as handing an instance its role's credentials")
+def own_calls() -> None:
+    _install()
+
+
 @restores("The signature of a call without a body is right")
 def signature() -> None:
     stock = access_control.IAMRequestBase._create_aws_request
@@ -237,6 +245,13 @@ def _boundary_holds(client: Client) -> bool:
     made = client("iam").create_policy(PolicyName="boundary", PolicyDocument=json.dumps(document))
     probe = _Probe(client, _allow("ec2:*"), boundary=made["Policy"]["Arn"])
     return probe.code("ec2", "describe_vpcs") == "" and probe.code("ec2", "describe_subnets") != ""
+
+
+@own_calls.shown_by
+def _own_calls(client: Client) -> bool:
+    with enable_iam_authentication():
+        client("ec2", aws_access_key_id=OWN_KEY, aws_secret_access_key=OWN_KEY).describe_vpcs()
+    return True
 
 
 @refusals.shown_by
