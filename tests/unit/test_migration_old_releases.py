@@ -1,0 +1,86 @@
+"""Real directories of older releases of chromadb, made by the packages themselves, killed on the way and resumed."""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ansible_runs import BIN, ROOT
+from chroma_servers import DEFAULT, call, serving, wait_until
+from old_chroma import DIMENSION, record
+
+pytestmark = pytest.mark.long
+TOOL = ROOT / "bin" / "chromafleet-migrate"
+# Release -> packages that it needs in the versions of its time.
+OLD = {
+    "0.4.24": ["numpy<2", "posthog<4"],
+    "0.5.23": ["numpy<2", "posthog<4"],
+    "0.6.3": ["numpy<2", "posthog<4"],
+    "1.0.20": [],
+}
+
+
+def python_of(release):
+    """A Python with this release of chromadb; made once, in .cache."""
+    if release == "1.5.9":
+        return Path(sys.executable)
+    venv = ROOT / ".cache" / f"chromadb-{release}"
+    if not (venv / "ready").exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True)
+        subprocess.run([venv / "bin" / "pip", "install", "--quiet", f"chromadb=={release}", *OLD[release]], check=True)
+        (venv / "ready").touch()
+    return venv / "bin" / "python"
+
+
+@pytest.mark.parametrize(("release", "count"), [*((name, 10_000) for name in OLD), ("1.5.9", 10_000), ("0.6.3", 100_000)])
+def test_a_directory_of_an_older_release(tmp_path, release, count):
+    directory = tmp_path / "chroma_db"
+    maker = Path(__file__).with_name("old_chroma.py")
+    made = subprocess.run(
+        [python_of(release), maker, directory, str(count)], capture_output=True, text=True, check=False, timeout=3600
+    )
+    assert made.stdout == f"{release}\n", made.stderr
+    env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
+    with serving(tmp_path / "new") as new:
+        command = [sys.executable, TOOL, "copy", "--from", directory, "--to", new, "--state", tmp_path / "state"]
+        with subprocess.Popen(command, env=env) as process:
+            wait_until(lambda: arrived(new) >= count // 3, 1800, "a third of the records arrives")
+            process.kill()
+        assert arrived(new) < count
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=3600, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        for space in ("cosine", "ip", "l2"):
+            total = count if space == "l2" else min(count, 2500)
+            assert f"{total - 1} equal\n" in next(line + "\n" for line in done.stdout.splitlines() if f"/{space}:" in line)
+            compare_with_the_original(new, space, total)
+
+
+def arrived(url):
+    rows = call(url, "GET", f"{DEFAULT}/collections")
+    return sum(call(url, "GET", f"{DEFAULT}/collections/{row['id']}/count") for row in rows if row["name"] == "l2")
+
+
+def compare_with_the_original(url, space, total):
+    """What the target holds, against what was given to the old release, not against what the copy read."""
+    found = call(url, "GET", f"{DEFAULT}/collections/{space}")
+    assert (found["metadata"]["owner"], found["configuration_json"]["hnsw"]["space"]) == ("me", space)
+    seen = 0
+    for offset in range(0, total, 1000):
+        page = {"limit": 1000, "offset": offset, "include": ["embeddings", "documents", "metadatas"]}
+        answer = call(url, "POST", f"{DEFAULT}/collections/{found['id']}/get", page)
+        for record_id, *rest in zip(*(answer[key] for key in ("ids", "embeddings", "documents", "metadatas")), strict=True):
+            _, embedding, document, metadata = record(int(record_id.split("-")[1]))
+            if record_id == "id-8":
+                metadata["t"] = "changed"
+            assert rest[1:] == [document, metadata]
+            if space == "cosine":
+                length = sum(value * value for value in embedding) ** 0.5
+                assert rest[0] == pytest.approx([value / length for value in embedding], abs=1e-6)
+            else:
+                assert rest[0] == list(struct.unpack(f"{DIMENSION}f", struct.pack(f"{DIMENSION}f", *embedding)))
+            seen += 1
+    assert seen == total - 1
