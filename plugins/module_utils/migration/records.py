@@ -41,9 +41,14 @@ class Collection:
     id: str = ""
 
     @property
+    def kind(self) -> str:
+        """The kind of its vector index: `hnsw` on one node, `spann` in Chroma Cloud."""
+        return "spann" if "spann" in self.configuration else "hnsw"
+
+    @property
     def index(self) -> dict[str, Any]:
-        """The settings of the vector index: `hnsw` on one node, `spann` in Chroma Cloud."""
-        return self.configuration.get("hnsw") or self.configuration.get("spann") or {}
+        """The settings of its vector index."""
+        return self.configuration.get(self.kind) or {}
 
     @property
     def space(self) -> str:
