@@ -11,8 +11,9 @@ module: chroma_migration
 version_added: 0.1.0
 short_description: Copy collections into a Chroma server and prove that every record arrived
 description:
-  - Copies the collections of a running Chroma server, of a data directory (ChromaDB 0.4 or later) or of exported files into a
-    Chroma server, with ids, embeddings, documents, metadata, URIs and the collections' configuration. Nothing is embedded anew.
+  - Copies the collections of a running Chroma server, of a data directory (ChromaDB 0.4 or later) or of exported files
+    into a Chroma server, with ids, embeddings, documents, metadata, URIs and the collections' configuration.
+    Nothing is embedded anew.
   - Compares every record of both sides by checksum afterwards.
   - A run that was interrupted goes on where it was. What the target has already is not written again.
   - A data directory is not touched. A throw-away server opens a copy of it, which needs twice its size in O(state).
@@ -203,7 +204,7 @@ def main() -> None:
     if not (result["proved"] or module.check_mode or module.params["allow_differences"]):
         faults = "; ".join(f"{row['name']}: {row['says']}" for row in result["collections"] if not row["proved"])
         module.fail_json(
-            msg=f"The target is not what the source is: {faults}. Stop what writes to either side and start the same run again.",
+            msg=f"The target is not what the source is: {faults}. Stop what writes to either side and start it again.",
             **result,
         )
     module.exit_json(**result)

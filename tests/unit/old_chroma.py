@@ -12,7 +12,8 @@ def record(number):
     """A record, the same for every release: id, embedding, document, metadata."""
     noise = random.Random(number)
     embedding = [noise.gauss(0, 1) for _ in range(DIMENSION)]
-    return f"id-{number}", embedding, f"document {number} \U0001f40d", {"n": number, "f": number / 3, "t": str(number), "b": number % 2 == 0}
+    metadata = {"n": number, "f": number / 3, "t": str(number), "b": number % 2 == 0}
+    return f"id-{number}", embedding, f"document {number} \U0001f40d", metadata
 
 
 def main():
@@ -21,11 +22,13 @@ def main():
     path, count = sys.argv[1], int(sys.argv[2])
     client = chromadb.PersistentClient(path, settings=chromadb.config.Settings(anonymized_telemetry=False))
     for space in ("l2", "cosine", "ip"):
-        collection = client.create_collection(space, metadata={"hnsw:space": space, "owner": "me"}, embedding_function=None)
+        settings = {"hnsw:space": space, "owner": "me"}
+        collection = client.create_collection(space, metadata=settings, embedding_function=None)
         # The last ones stay in the write-ahead log, where the old releases keep what the index has not taken yet.
         for first in range(0, count if space == "l2" else min(count, 2500), 500):
-            ids, embeddings, documents, metadatas = zip(*map(record, range(first, first + 500)), strict=True)
-            collection.add(list(ids), list(embeddings), list(metadatas), list(documents))
+            columns = zip(*map(record, range(first, first + 500)), strict=True)
+            ids, embeddings, documents, metadatas = map(list, columns)
+            collection.add(ids, embeddings, metadatas, documents)
         collection.delete(ids=["id-7"])
         collection.update(ids=["id-8"], metadatas=[{"t": "changed"}])
     print(chromadb.__version__)

@@ -60,7 +60,7 @@ def test_differences_fail_unless_they_are_expected(servers, module):
     assert failed["failed"]
     assert failed["msg"] == (
         "The target is not what the source is: module: 0 written, 400 equal, 1 extra (foreign). "
-        "Stop what writes to either side and start the same run again."
+        "Stop what writes to either side and start it again."
     )
     assert module(collections=["module"], allow_differences=True)["proved"] is False
     mended = module(collections=["module"], delete_extra=True)
@@ -90,9 +90,8 @@ def migrate(servers, tmp_path):
             **more,
         }
         (tmp_path / "variables.json").write_text(json.dumps(given))
-        return run_ansible(
-            ROOT / "playbooks" / "migrate.yml", "-vvv", "-e", f"@{tmp_path / 'variables.json'}", inventory=tmp_path / "hosts.ini"
-        )
+        playbook, variables = ROOT / "playbooks" / "migrate.yml", f"@{tmp_path / 'variables.json'}"
+        return run_ansible(playbook, "-vvv", "-e", variables, inventory=tmp_path / "hosts.ini")
 
     return run
 
@@ -122,7 +121,7 @@ def test_copy_cut_over_and_rollback(servers, migrate):
     [
         ("cutover", {}, 'migrate_step is "cutover": expected copy, cut_over or rollback.'),
         ("copy", {"migrate_source": {}}, "migrate_source does not say where the records are"),
-        ("rollback", {"migrate_source": {"location": "/srv/chroma"}}, "migrate_source is the directory /srv/chroma, which nothing"),
+        ("rollback", {"migrate_source": {"location": "/srv"}}, "migrate_source is the directory /srv, which nothing"),
     ],
 )
 def test_a_wrong_step_is_one_sentence(migrate, step, more, sentence):

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from ansible_runs import ROOT
+from ansible_runs import BIN, ROOT
 from chroma_servers import DEFAULT, call, fill, make, metadata, records, serving, wait_until
 
 TOOL = ROOT / "bin" / "chromafleet-migrate"
@@ -71,7 +71,8 @@ def test_everything_arrives_as_it_was(servers, tool):
 
 def test_the_collection_itself_is_the_same(servers, tool):
     old, new = servers
-    function = {"type": "known", "name": "openai", "config": {"model_name": "text-embedding-3-small", "api_key_env_var": "KEY"}}
+    settings = {"model_name": "text-embedding-3-small", "api_key_env_var": "KEY"}
+    function = {"type": "known", "name": "openai", "config": settings}
     body = {
         "name": "settings",
         "metadata": {"owner": "me", "level": 3, "ratio": 1.0, "live": True},
@@ -97,7 +98,8 @@ def test_cosine_embeddings_are_the_same_but_for_normalizing(servers, tool):
     before, after = held(old, "cosine"), held(new, "cosine")
     far = max(abs(a - b) for key in before for a, b in zip(before[key][0], after[key][0], strict=True))
     assert far <= 2**-22
-    assert tool("copy", *between(servers, "--collection", "cosine")).stdout.startswith("default_database/cosine: 0 written")
+    again = tool("copy", *between(servers, "--collection", "cosine"))
+    assert again.stdout == "default_database/cosine: 0 written, 1000 equal\n"
 
 
 def test_only_what_changed_is_written_again(servers, tool):
@@ -106,7 +108,7 @@ def test_only_what_changed_is_written_again(servers, tool):
     fill(old, source, 900)
     command = ["copy", *between(servers, "--collection", "changes", "--delete-extra")]
     tool(*command)
-    changed = {**{key: values[:2] for key, values in records(2, seed=0).items()}, "metadatas": [{"new": 1}, {"text": "x"}]}
+    changed = {**records(2, seed=77), "metadatas": [{"new": 1}, {"text": "x"}]}
     call(old, "POST", f"{source}/delete", {"ids": [*changed["ids"], "id 8/é"]})
     call(old, "POST", f"{source}/upsert", changed)
     fresh = records(3, first=2000)
@@ -159,7 +161,7 @@ def test_a_lost_changed_or_foreign_record_is_named(servers, tool):
     assert "597 equal, 1 missing (id 1/é), 1 extra (foreign), 2 different (id " in done.stdout
     assert "id 2/é" in done.stdout
     assert "id 4/é" in done.stdout
-    # The journal knows all batches, but not that somebody deleted what had arrived: the proof tells, the next copy mends.
+    # The journal doesn't know that somebody deleted what had arrived: the proof tells it, the next copy mends.
     assert tool("copy", *command, check=False).returncode == 1
     mended = tool("copy", *command, "--delete-extra")
     assert mended.stdout == "default_database/proof: 3 written, 600 equal, 1 deleted\n"
@@ -190,7 +192,7 @@ def test_a_directory_is_moved_and_not_touched(servers, tool, tmp_path):
     assert refused.returncode == 2
     assert f"has {directory}/chroma.sqlite3 open: stop that server first" in refused.stderr
     before = {path: path.stat().st_mtime_ns for path in directory.rglob("*")}
-    done = tool("copy", "--from", directory, "--to", servers[1], PATH=f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}")
+    done = tool("copy", "--from", directory, "--to", servers[1], PATH=f"{BIN}:{os.environ['PATH']}")
     assert done.stdout == "default_database/directory: 1500 written, 1500 equal\n"
     assert {path: path.stat().st_mtime_ns for path in directory.rglob("*")} == before
     assert [path.name for path in (tmp_path / "state").glob("copy-*") if path.is_dir()] == []
@@ -211,18 +213,18 @@ def test_another_database_and_tenant_are_made(servers, tool):
 WRONG = {
     "no server": (
         ["--from", "http://127.0.0.1:9"],
-        "http://127.0.0.1:9 can't be reached (ConnectionRefusedError: [Errno 111] Connection refused): start the same command again",
+        "http://127.0.0.1:9 can't be reached (ConnectionRefusedError: [Errno 111] Connection refused): start the same",
     ),
-    "no directory": (["--from", "/nowhere"], 'The source "/nowhere" is neither an address (https://host[:port]) nor a directory'),
-    "no data": (["--from", "/etc"], "/etc holds no chroma.sqlite3. Expected the data directory of ChromaDB 0.4 or later."),
-    "no address": (["--to", "chroma.example.com"], 'The target "chroma.example.com" is no address of a server: expected https://'),
+    "no directory": (["--from", "/nowhere"], 'The source "/nowhere" is neither an address (https://host[:port]) nor a'),
+    "no data": (["--from", "/etc"], "/etc holds no chroma.sqlite3. Expected the data directory of"),
+    "no address": (["--to", "chroma"], 'The target "chroma" is no address of a server: expected https://host[:port].'),
     "no scheme": (["--to", "ftp://chroma"], '"ftp://chroma" is no address of a server: expected https://host[:port].'),
     "no collection": (["--collection", "nix"], 'The source has no collection "nix": it has '),
-    "no database": (["--from-database", "nix"], 'The source has no database "nix" of the tenant "default_tenant": it has default_data'),
+    "no database": (["--from-database", "nix"], 'The source has no database "nix" of the tenant "default_tenant": '),
     "no variable": (["--to-token-env", "NIX"], "The environment has no variable NIX, which --to-token-env names."),
-    "no file": (["--to-token-file", "/nix"], "The token can't be read from --to-token-file: [Errno 2] No such file or directory"),
+    "no file": (["--to-token-file", "/nix"], "The token can't be read from --to-token-file: [Errno 2] No such file"),
     "no state": (["--state", "/proc/nix"], "The journal /proc/nix/journal.sqlite3 can't be written"),
-    "no CA": (["--to", "https://127.0.0.1", "--to-ca-file", "/nix"], 'The file of certificates "/nix" can\'t be read'),
+    "no CA": (["--to", "https://host", "--to-ca-file", "/nix"], 'The file of certificates "/nix" can\'t be read'),
 }
 
 
@@ -242,6 +244,6 @@ def test_another_space_in_the_target_is_refused(servers, tool):
     done = tool("copy", *between(servers, "--collection", "spaces"), check=False)
     assert done.returncode == 2
     assert done.stderr == (
-        'chromafleet-migrate: The collection "spaces" exists in the target with space cosine, but has l2 in the source: '
-        "delete or rename it there.\n"
+        'chromafleet-migrate: The collection "spaces" exists in the target with space cosine, but has l2 in the '
+        "source: delete or rename it there.\n"
     )

@@ -1,4 +1,4 @@
-"""How the migration behaves towards a server that is busy, strict or not what it seems: nginx, a load balancer, Chroma Cloud."""
+"""How the migration treats a server that is busy, strict or not what it seems: nginx, a load balancer, Chroma Cloud."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_what_waiting_does_not_change_is_told_at_once(edge, answer, sentence):
 
 def test_a_server_of_another_kind_is_told(edge):
     edge.answer(refused(404, "Not Found"))
-    with pytest.raises(MigrationError, match=r"does not speak Chroma's API v2: stop that server and migrate its directory\.$"):
+    with pytest.raises(MigrationError, match=r"does not speak Chroma's API v2: stop that server and migrate its dir"):
         Server(Connection(edge.url))
     edge.answer((200, {}, "hello"))
     with pytest.raises(MigrationError, match=r"does not answer as a Chroma server does: check the address\.$"):
@@ -138,7 +138,8 @@ def test_a_record_that_is_too_large_is_named(edge):
     with pytest.raises(MigrationError) as error:
         database.upsert(Collection("some", id="uuid"), RECORDS)
     assert str(error.value) == (
-        f'The record "id0" of collection "some" is more than {edge.url} takes (too long): shorten it, or raise the limit there.'
+        f'The record "id0" of collection "some" is more than {edge.url} takes (too long): '
+        "shorten it, or raise the limit there."
     )
 
 

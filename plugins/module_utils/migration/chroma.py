@@ -35,7 +35,9 @@ class Server:
                 f"{connection.url} does not speak Chroma's API v2: stop that server and migrate its directory."
             ) from error
         except (KeyError, TypeError, ValueError) as error:
-            raise MigrationError(f"{connection.url} does not answer as a Chroma server does: check the address.") from error
+            raise MigrationError(
+                f"{connection.url} does not answer as a Chroma server does: check the address."
+            ) from error
 
     def databases(self, tenant: str) -> list[str]:
         """The names of a tenant's databases."""
@@ -124,7 +126,7 @@ class Database:
         return self._get(collection, {"ids": ids, "limit": len(ids)})
 
     def upsert(self, collection: Collection, records: list[Record]) -> None:
-        """Write records. What a server finds too much for one request is halved, down to the record that is too much."""
+        """Write records. What a server finds too much for one request is halved, down to the one that is too much."""
         try:
             for start in range(0, len(records), self.server.max_batch):
                 self._upsert(collection, records[start : start + self.server.max_batch])
@@ -133,8 +135,8 @@ class Database:
                 raise
             if len(records) == 1:
                 raise MigrationError(
-                    f'The record "{records[0].id}" of collection "{collection.name}" is more than {self.server.connection.url} '
-                    f"takes ({error.reason}): shorten it, or raise the limit there."
+                    f'The record "{records[0].id}" of collection "{collection.name}" is more than '
+                    f"{self.server.connection.url} takes ({error.reason}): shorten it, or raise the limit there."
                 ) from error
             half = len(records) // 2
             self.upsert(collection, records[:half])
@@ -178,6 +180,6 @@ def _embedding(values: list[float], record_id: str, collection: Collection) -> b
         return pack(values)
     except (TypeError, struct.error) as error:
         raise MigrationError(
-            f'The record "{record_id}" of collection "{collection.name}" has no readable embedding: the vector index there '
-            "is damaged, restore it from a backup or delete the record."
+            f'The record "{record_id}" of collection "{collection.name}" has no readable embedding: the vector index '
+            "there is damaged, restore it from a backup or delete the record."
         ) from error

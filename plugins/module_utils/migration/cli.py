@@ -47,18 +47,19 @@ def parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         for side in sides:
             _place_options(command, side)
-        command.add_argument("--collection", action="append", default=[], help="only this one (may be given again)")
-        command.add_argument("--batch", type=_at_least_one, default=Pace.batch, help="records in a request (%(default)s)")
-        command.add_argument("--state", type=Path, default=DEFAULT_STATE, help="journal and temporary files (%(default)s)")
-        command.add_argument("--server-image", help="opens a data directory with Docker; else the program chroma does")
+        add = command.add_argument
+        add("--collection", action="append", default=[], help="only this one; may be given again")
+        add("--batch", type=_at_least_one, default=Pace.batch, help="records in a request (%(default)s)")
+        add("--state", type=Path, default=DEFAULT_STATE, help="journal and temporary files (%(default)s)")
+        add("--server-image", help="opens a data directory, by Docker; else the program chroma does")
         if run is copy:
-            command.add_argument(
+            add(
                 "--in-flight", type=_at_least_one, default=Pace.in_flight, help="requests under way (%(default)s)"
             )
-            command.add_argument("--delete-extra", action="store_true", help="delete what only the target has")
+            add("--delete-extra", action="store_true", help="delete what only the target has")
         if run is export:
-            command.add_argument("--to", required=True, metavar="FOLDER", help="a folder for each database is made here")
-            command.add_argument("--format", choices=FORMATS, default="jsonl", help="(%(default)s)")
+            add("--to", required=True, metavar="FOLDER", help="a folder for each database is made here")
+            add("--format", choices=FORMATS, default="jsonl", help="(%(default)s)")
     return top
 
 
@@ -71,7 +72,7 @@ def _place_options(command: argparse.ArgumentParser, side: str) -> None:
     # A token on the command line would stand in the list of processes.
     add(f"--{side}-token-env", metavar="NAME", help="the environment variable that holds the token")
     add(f"--{side}-token-file", type=Path, metavar="FILE", help="the file that holds the token")
-    add(f"--{side}-token-header", default="Authorization", metavar="NAME", help="(%(default)s; Chroma Cloud: x-chroma-token)")
+    add(f"--{side}-token-header", default="Authorization", help="(%(default)s; Chroma Cloud: x-chroma-token)")
     add(f"--{side}-ca-file", metavar="FILE", help="certificates to trust in place of the system's")
 
 

@@ -82,7 +82,7 @@ class Connection:
                 if status not in BUSY or is_quota(reason):
                     raise self._refusal(method, path, status, headers, reason)
                 trouble, asked = f"is busy ({status} {reason})", _retry_after(headers)
-            pause = min(LONGEST_PAUSE, 0.25 * 2**attempt) * random.uniform(0.5, 1)  # noqa: S311 - spreads load, no secret
+            pause = min(LONGEST_PAUSE, 0.25 * 2**attempt) * random.uniform(0.5, 1)  # noqa: S311 - no secret
             pause = pause if asked is None else asked
             if time.monotonic() + pause > ends:
                 raise MigrationError(f"{self.url} {trouble}: start the same command again when it is back.")
@@ -114,7 +114,9 @@ class Connection:
         if status in (301, 302, 303, 307, 308):
             sentence = f"{self.url} redirects to {headers.get('Location')}: give that address."
         elif status in (401, 403):
-            sentence = f"{self.url} refuses the token for {method} {path} ({status} {reason}): check token and token_header."
+            sentence = (
+                f"{self.url} refuses the token for {method} {path} ({status} {reason}): check token and token_header."
+            )
         else:
             sentence = f"{self.url} answers {method} {path} with {status} {reason}."
         return RefusedError(sentence, status, reason)

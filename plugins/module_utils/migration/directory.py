@@ -41,7 +41,9 @@ def serve(directory: Path, image: str | None, state: Path) -> Iterator[Server]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise MigrationError(f"Another migration reads {directory} with the state in {state}: wait for its end.") from error
+            raise MigrationError(
+                f"Another migration reads {directory} with the state in {state}: wait for its end."
+            ) from error
         try:
             _copy(directory, copy)
             with _running(copy, image, state / f"copy-{name}.log") as url:
@@ -55,11 +57,13 @@ def refuse_unreadable(directory: Path) -> None:
     database = directory / "chroma.sqlite3"
     if not database.is_file():
         old = " It is of a ChromaDB before 0.4." if (directory / "chroma-collections.parquet").exists() else ""
-        raise MigrationError(f"{directory} holds no chroma.sqlite3.{old} Expected the data directory of ChromaDB 0.4 or later.")
+        raise MigrationError(
+            f"{directory} holds no chroma.sqlite3.{old} Expected the data directory of ChromaDB 0.4 or later."
+        )
     process = _process_with(database)
     if process:
         raise MigrationError(
-            f"Process {process} has {database} open: stop that server first, or give its address in place of the directory."
+            f"Process {process} has {database} open: stop that server first, or give its address instead."
         )
 
 
@@ -80,8 +84,8 @@ def _copy(directory: Path, copy: Path) -> None:
     # Migrating an old directory rewrites its tables.
     if free < 2 * size:
         raise MigrationError(
-            f"{copy.parent} has {free >> 20} MiB free, and the copy of {directory} needs {2 * size >> 20}: choose another "
-            "state directory."
+            f"{copy.parent} has {free >> 20} MiB free, and the copy of {directory} needs {2 * size >> 20}: choose "
+            "another state directory."
         )
     try:
         shutil.copytree(directory, copy)

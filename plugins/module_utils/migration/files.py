@@ -23,8 +23,8 @@ FORMATS = ("jsonl", "parquet")
 class Folder:
     """The files of one database, written once and then read.
 
-    A JSONL file has the collection in its first line and a record in each other one; a Parquet file has the collection in
-    its metadata (`chromafleet.collection`) and a record's metadata as JSON.
+    A JSONL file has the collection in its first line and a record in each other one; a Parquet file has the collection
+    in its metadata (`chromafleet.collection`) and a record's metadata as JSON.
     """
 
     def __init__(self, root: Path, database: str) -> None:
@@ -96,9 +96,12 @@ def _parquet(path: Path, header: dict[str, Any]) -> Iterator[Add]:
         metadata={"chromafleet.collection": json.dumps(header)},
     )
     with arrow.parquet.ParquetWriter(path, schema) as file:
-        yield lambda rows: file.write_batch(
-            arrow.RecordBatch.from_pylist([{**row, "metadata": json.dumps(row["metadata"])} for row in rows], schema=schema)
-        )
+
+        def add(rows: list[dict[str, Any]]) -> None:
+            told = [{**row, "metadata": json.dumps(row["metadata"])} for row in rows]
+            file.write_batch(arrow.RecordBatch.from_pylist(told, schema=schema))
+
+        yield add
 
 
 def _header(path: Path) -> dict[str, Any]:
@@ -108,7 +111,9 @@ def _header(path: Path) -> dict[str, Any]:
             return json.loads(_arrow().parquet.read_schema(path).metadata[b"chromafleet.collection"])
         return next(_lines(path))["collection"]
     except (KeyError, TypeError, StopIteration) as error:
-        raise MigrationError(f"{path} does not begin with a collection: expected a file that an export wrote.") from error
+        raise MigrationError(
+            f"{path} does not begin with a collection: expected a file that an export wrote."
+        ) from error
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -131,5 +136,7 @@ def _arrow() -> ModuleType:
     try:
         import pyarrow.parquet
     except ImportError as error:
-        raise MigrationError("Parquet needs the Python package pyarrow: pip install pyarrow, or choose jsonl.") from error
+        raise MigrationError(
+            "Parquet needs the Python package pyarrow: pip install pyarrow, or choose jsonl."
+        ) from error
     return pyarrow

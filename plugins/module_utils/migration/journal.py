@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a target has acknowledged, so that an interrupted migration goes on instead of starting anew.
 
-A batch is known by a checksum over all that is in it: what changed in the source since is another batch, and is written.
+A batch is known by a checksum over all that is in it: what changed in the source since is another batch.
 """
 
 from __future__ import annotations
@@ -26,10 +26,13 @@ class Journal:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = sqlite3.connect(path, timeout=30, isolation_level=None)
             self._file.execute(
-                "CREATE TABLE IF NOT EXISTS arrived (collection TEXT, batch BLOB, PRIMARY KEY (collection, batch)) WITHOUT ROWID"
+                "CREATE TABLE IF NOT EXISTS arrived"
+                " (collection TEXT, batch BLOB, PRIMARY KEY (collection, batch)) WITHOUT ROWID"
             )
         except (OSError, sqlite3.Error) as error:
-            raise MigrationError(f"The journal {path} can't be written ({error}): choose another state directory.") from error
+            raise MigrationError(
+                f"The journal {path} can't be written ({error}): choose another state directory."
+            ) from error
 
     def __enter__(self) -> Self:
         return self

@@ -73,9 +73,8 @@ def verify(source: Place, target: Place, options: Options) -> Iterator[Moved]:
             if into:
                 verdict = verify_collection(database, collection, into, options.pace.batch, options.state)
             else:
-                verdict = Verdict(
-                    collection.name, missing=database.count(collection), settings=["its database does not exist in the target"]
-                )
+                missing = database.count(collection)
+                verdict = Verdict(collection.name, missing=missing, settings=["its database does not exist there"])
             yield Moved(name, verdict)
 
 
@@ -115,6 +114,6 @@ def refuse_one_for_many(databases: dict[str, Readable], target: Place) -> None:
     """Refuse to pour several databases into one: their collections may have the same names."""
     if target.database and len(databases) > 1:
         raise MigrationError(
-            f'The target\'s database "{target.database}" can\'t take {len(databases)} databases ({", ".join(databases)}): '
+            f"The target's database {target.database} can't take {len(databases)} databases ({', '.join(databases)}): "
             "name one of the source's."
         )

@@ -40,7 +40,9 @@ class Place:
     def connect(self) -> Server:
         """The server at the address."""
         if not self.is_server:
-            raise MigrationError(f'The target "{self.location}" is no address of a server: expected https://host[:port].')
+            raise MigrationError(
+                f'The target "{self.location}" is no address of a server: expected https://host[:port].'
+            )
         bearer = "Bearer " if self.token_header.lower() == "authorization" else ""
         headers = {self.token_header: bearer + self.token} if self.token else {}
         return Server(Connection(self.location, headers, ca_file=self.ca_file))
@@ -53,9 +55,12 @@ def opened(place: Place, image: str | None, state: Path) -> Iterator[dict[str, R
     if place.is_server:
         yield _databases(place.connect(), place)
     elif not path.is_dir():
-        raise MigrationError(f'The source "{path}" is neither an address (https://host[:port]) nor a directory that exists.')
+        raise MigrationError(
+            f'The source "{path}" is neither an address (https://host[:port]) nor a directory that exists.'
+        )
     elif any(any(path.glob(f"*/*.{kind}")) for kind in FORMATS):
-        names = [place.database] if place.database else sorted(unquote(one.name) for one in path.iterdir() if one.is_dir())
+        found = sorted(unquote(one.name) for one in path.iterdir() if one.is_dir())
+        names = [place.database] if place.database else found
         yield {name: Folder(path, name) for name in names}
     else:
         with serve(path, image, state) as server:

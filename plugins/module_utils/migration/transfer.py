@@ -17,7 +17,7 @@ from .records import Collection, Readable, Record, same_record
 
 @dataclass
 class Progress:
-    """How far the copy of one collection is: `done` of `total` records were looked at, `written` of them were written."""
+    """How far the copy of one collection is: `done` of `total` records were looked at, `written` of them written."""
 
     collection: str
     total: int
@@ -47,7 +47,7 @@ def copy_collection(
 ) -> Progress:
     """Bring every record of a collection to the target, and return how many were written.
 
-    What the target has already is not written again: batches that the journal knows, and records that are the same there.
+    What the target has already is not written again: batches that the journal knows, and records that are the same.
     """
     found = target.find(collection.name)
     if found:
@@ -90,8 +90,8 @@ def refuse_other_vectors(source: Collection, target: Collection) -> None:
     ):
         if wanted and there and wanted != there:
             raise MigrationError(
-                f'The collection "{source.name}" exists in the target with {what} {there}, but has {wanted} in the source: '
-                "delete or rename it there."
+                f'The collection "{source.name}" exists in the target with {what} {there}, but has {wanted} in the '
+                "source: delete or rename it there."
             )
 
 

@@ -21,9 +21,9 @@ COMPARED = ("space", "ef_construction", "ef_search", "max_neighbors")
 
 @dataclass
 class Verdict:
-    """How a collection of the target compares with the source's: counts of records, and the first ids of those that differ.
+    """How a collection of the target compares with the source's: counts of records.
 
-    `settings` says what differs in the collection itself.
+    `ids` has the first ids of those that differ, `settings` says what differs in the collection itself.
     """
 
     collection: str
