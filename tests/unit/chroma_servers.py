@@ -68,7 +68,7 @@ def make(url, name, *, space="l2", metadata=None, **settings):
 
 def records(count, dimension=16, seed=1, first=0):
     """The body of an upsert with every kind of record: numbers of each type, long and missing documents, odd ids."""
-    noise = random.Random(seed)
+    noise = random.Random(seed)  # noqa: S311 - test data
     numbers = range(first, first + count)
     return {
         "ids": [f"id {number}/é" for number in numbers],

@@ -10,7 +10,7 @@ DIMENSION = 32
 
 def record(number):
     """A record, the same for every release: id, embedding, document, metadata."""
-    noise = random.Random(number)
+    noise = random.Random(number)  # noqa: S311 - test data
     embedding = [noise.gauss(0, 1) for _ in range(DIMENSION)]
     metadata = {"n": number, "f": number / 3, "t": str(number), "b": number % 2 == 0}
     return f"id-{number}", embedding, f"document {number} \U0001f40d", metadata

@@ -40,9 +40,12 @@ def test_a_check_run_tells_and_a_second_run_changes_nothing(servers, module):
     fill(old, make(old, "module"), 400)
     planned = module(check=True, collections=["module"])
     assert (planned["changed"], planned["proved"]) == (True, False)
-    assert planned["collections"][0]["says"] == "400 to write, 0 equal, 400 missing (" + ", ".join(
-        f"id {number}/é" for number in range(5)
-    ) + ", ...), it does not exist in the target"
+    assert (
+        planned["collections"][0]["says"]
+        == "400 to write, 0 equal, 400 missing ("
+        + ", ".join(f"id {number}/é" for number in range(5))
+        + ", ...), it does not exist in the target"
+    )
     assert call(new, "GET", f"{DEFAULT}/collections_count") == 0
     done = module(collections=["module"])
     assert (done["changed"], done["proved"]) == (True, True)

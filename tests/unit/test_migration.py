@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -70,7 +71,7 @@ def test_everything_arrives_as_it_was(servers, tool):
 
 
 def test_the_collection_itself_is_the_same(servers, tool):
-    old, new = servers
+    old, _ = servers
     settings = {"model_name": "text-embedding-3-small", "api_key_env_var": "KEY"}
     function = {"type": "known", "name": "openai", "config": settings}
     body = {
@@ -90,14 +91,15 @@ def test_the_collection_itself_is_the_same(servers, tool):
     assert after["configuration_json"]["embedding_function"] == function
 
 
-def test_cosine_embeddings_are_the_same_but_for_normalizing(servers, tool):
+def test_cosine_embeddings_are_the_same_but_for_rounding(servers, tool):
     old, new = servers
     fill(old, make(old, "cosine", space="cosine"), 1000)
     done = tool("copy", *between(servers, "--collection", "cosine"))
     assert done.stdout == "default_database/cosine: 1000 written, 1000 equal\n"
     before, after = held(old, "cosine"), held(new, "cosine")
-    far = max(abs(a - b) for key in before for a, b in zip(before[key][0], after[key][0], strict=True))
-    assert far <= 2**-22
+    for record_id, (embedding, *rest) in before.items():
+        assert list(after[record_id][1:]) == rest
+        assert math.dist(after[record_id][0], embedding) <= 2**-21 * math.hypot(*embedding)
     again = tool("copy", *between(servers, "--collection", "cosine"))
     assert again.stdout == "default_database/cosine: 0 written, 1000 equal\n"
 
@@ -121,18 +123,18 @@ def test_only_what_changed_is_written_again(servers, tool):
 
 def test_a_killed_copy_goes_on(servers, tool, tmp_path):
     old, new = servers
-    fill(old, make(old, "killed"), 2000)
+    fill(old, make(old, "killed"), 1200)
     command = ["copy", *between(servers, "--collection", "killed"), "--batch", "20"]
     with subprocess.Popen([sys.executable, TOOL, *command, "--state", tmp_path / "state"]) as process:
         wait_until(lambda: count(new, "killed") >= 200, 60, "the first records arrive")
         process.kill()
     arrived = count(new, "killed")
-    assert 200 <= arrived < 2000
+    assert 200 <= arrived < 1200
     done = tool(*command)
     written = int(done.stdout.split(": ")[1].split()[0])
-    assert done.stdout.endswith("written, 2000 equal\n")
+    assert done.stdout.endswith("written, 1200 equal\n")
     # What was in flight at the kill arrived without being noted, and is found to be the same.
-    assert 0 < written <= 2000 - arrived
+    assert 0 < written <= 1200 - arrived
     assert held(old, "killed") == held(new, "killed")
 
 
@@ -187,13 +189,13 @@ def test_files_hold_the_same_and_come_back(servers, tool, tmp_path):
 def test_a_directory_is_moved_and_not_touched(servers, tool, tmp_path):
     directory = tmp_path / "chroma_db"
     with serving(directory) as url:
-        fill(url, make(url, "directory"), 1500)
+        fill(url, make(url, "directory"), 600)
         refused = tool("copy", "--from", directory, "--to", servers[1], check=False)
     assert refused.returncode == 2
     assert f"has {directory}/chroma.sqlite3 open: stop that server first" in refused.stderr
     before = {path: path.stat().st_mtime_ns for path in directory.rglob("*")}
     done = tool("copy", "--from", directory, "--to", servers[1], PATH=f"{BIN}:{os.environ['PATH']}")
-    assert done.stdout == "default_database/directory: 1500 written, 1500 equal\n"
+    assert done.stdout == "default_database/directory: 600 written, 600 equal\n"
     assert {path: path.stat().st_mtime_ns for path in directory.rglob("*")} == before
     assert [path.name for path in (tmp_path / "state").glob("copy-*") if path.is_dir()] == []
 
@@ -201,12 +203,12 @@ def test_a_directory_is_moved_and_not_touched(servers, tool, tmp_path):
 def test_another_database_and_tenant_are_made(servers, tool):
     old, new = servers
     call(old, "POST", "/api/v2/tenants", {"name": "acme"})
-    call(old, "POST", "/api/v2/tenants/acme/databases", {"name": "first one"})
-    path = "/api/v2/tenants/acme/databases/first%20one/collections"
+    call(old, "POST", "/api/v2/tenants/acme/databases", {"name": "first-one"})
+    path = "/api/v2/tenants/acme/databases/first-one/collections"
     made = call(old, "POST", path, {"name": "theirs"})
     call(old, "POST", f"{path}/{made['id']}/upsert", records(10))
     done = tool("copy", *between(servers, "--from-tenant", "acme", "--to-tenant", "acme-2", "--to-database", "other"))
-    assert done.stdout == "first one/theirs: 10 written, 10 equal\n"
+    assert done.stdout == "first-one/theirs: 10 written, 10 equal\n"
     assert call(new, "GET", "/api/v2/tenants/acme-2/databases/other/collections_count") == 1
 
 

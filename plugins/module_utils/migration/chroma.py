@@ -41,7 +41,7 @@ class Server:
 
     def databases(self, tenant: str) -> list[str]:
         """The names of a tenant's databases."""
-        return sorted(row["name"] for row in self._pages(f"/api/v2/tenants/{quote(tenant, safe='')}/databases"))
+        return sorted(row["name"] for row in self.pages(f"/api/v2/tenants/{quote(tenant, safe='')}/databases"))
 
     def database(self, tenant: str, name: str) -> Database:
         """A database that exists."""
@@ -69,7 +69,7 @@ class Server:
             raise
         return True
 
-    def _pages(self, path: str) -> Iterator[dict[str, Any]]:
+    def pages(self, path: str) -> Iterator[dict[str, Any]]:
         """The rows of a list that a server gives in pages."""
         offset = 0
         while rows := self.connection.call("GET", f"{path}?limit={PAGE}&offset={offset}"):
@@ -87,7 +87,7 @@ class Database:
 
     def collections(self) -> list[Collection]:
         """All collections, by name."""
-        rows = self.server._pages(self._base)  # noqa: SLF001 - the server of this database
+        rows = self.server.pages(self._base)
         return sorted((_collection(row) for row in rows), key=lambda collection: collection.name)
 
     def find(self, name: str) -> Collection | None:

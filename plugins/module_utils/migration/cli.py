@@ -53,9 +53,7 @@ def parser() -> argparse.ArgumentParser:
         add("--state", type=Path, default=DEFAULT_STATE, help="journal and temporary files (%(default)s)")
         add("--server-image", help="opens a data directory, by Docker; else the program chroma does")
         if run is copy:
-            add(
-                "--in-flight", type=_at_least_one, default=Pace.in_flight, help="requests under way (%(default)s)"
-            )
+            add("--in-flight", type=_at_least_one, default=Pace.in_flight, help="requests under way (%(default)s)")
             add("--delete-extra", action="store_true", help="delete what only the target has")
         if run is export:
             add("--to", required=True, metavar="FOLDER", help="a folder for each database is made here")

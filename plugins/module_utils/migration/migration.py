@@ -89,9 +89,7 @@ def export(source: Place, folder: Path, kind: str, options: Options, say: Say) -
             yield progress
 
 
-def _counted(
-    database: Readable, collection: Collection, size: int, progress: Progress, say: Say
-) -> Iterator[list]:
+def _counted(database: Readable, collection: Collection, size: int, progress: Progress, say: Say) -> Iterator[list]:
     for batch in database.batches(collection, size):
         yield batch
         progress.done += len(batch)

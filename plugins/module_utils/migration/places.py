@@ -29,7 +29,7 @@ class Place:
     tenant: str = "default_tenant"
     database: str | None = None
     token: str | None = field(default=None, repr=False)
-    token_header: str = "Authorization"
+    token_header: str = "Authorization"  # noqa: S105 - a name
     ca_file: str | None = None
 
     @property

@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-# ChromaDB stores the vectors of a cosine collection with length 1, and does so again with what it is given: the last
-# bits of a float32 (2^-24 relative to 1) may change once.
-NORMALIZED_TOLERANCE = 2.0**-22
+# ChromaDB keeps a vector of a cosine collection with length 1 and its length beside it, and gives their product: each
+# number may change by rounding (2^-24 of the vector's length, seen: 2^-23.6) each time it is written.
+COSINE_TOLERANCE = 2.0**-22
 
 
 class Record(NamedTuple):
@@ -83,20 +84,14 @@ def unpack(embedding: bytes) -> list[float]:
 
 
 def same_embedding(one: bytes, other: bytes, space: str) -> bool:
-    """Whether two embeddings are the same bits, or in a cosine collection the same but for what normalizing does."""
+    """Whether two embeddings are the same bits, or in a cosine collection the same but for ChromaDB's rounding."""
     if one == other:
         return True
     if space != "cosine" or len(one) != len(other):
         return False
-    return all(
-        abs(a - b) <= NORMALIZED_TOLERANCE for a, b in zip(_normalized(one), _normalized(other), strict=True)
-    )
-
-
-def _normalized(embedding: bytes) -> list[float]:
-    values = unpack(embedding)
-    length = sum(value * value for value in values) ** 0.5 or 1.0
-    return [value / length for value in values]
+    numbers = unpack(one)
+    limit = COSINE_TOLERANCE * math.hypot(*numbers)
+    return all(abs(a - b) <= limit for a, b in zip(numbers, unpack(other), strict=True))
 
 
 def same_record(one: Record, other: Record, space: str) -> bool:
