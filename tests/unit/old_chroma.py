@@ -23,7 +23,7 @@ def main():
     client = chromadb.PersistentClient(path, settings=chromadb.config.Settings(anonymized_telemetry=False))
     for space in ("l2", "cosine", "ip"):
         settings = {"hnsw:space": space, "owner": "me"}
-        collection = client.create_collection(space, metadata=settings, embedding_function=None)
+        collection = client.create_collection(f"space-{space}", metadata=settings, embedding_function=None)
         # The last ones stay in the write-ahead log, where the old releases keep what the index has not taken yet.
         for first in range(0, count if space == "l2" else min(count, 2500), 500):
             columns = zip(*map(record, range(first, first + 500)), strict=True)

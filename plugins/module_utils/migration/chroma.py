@@ -17,6 +17,13 @@ INCLUDE = ["embeddings", "documents", "metadatas", "uris"]
 # A name that can't be resolved and a wrong port shall not cost minutes; a server that answered once gets more patience.
 FIRST_PATIENCE = 5.0
 PAGE = 100
+# A collection's metadata key, the setting that it was, and that setting's default.
+LEGACY = (
+    ("hnsw:space", "space", "l2"),
+    ("hnsw:construction_ef", "ef_construction", 100),
+    ("hnsw:search_ef", "ef_search", 100),
+    ("hnsw:M", "max_neighbors", 16),
+)
 
 
 class Server:
@@ -172,6 +179,12 @@ class Database:
 
 def _collection(row: dict[str, Any]) -> Collection:
     configuration = {kind: value for kind, value in (row.get("configuration_json") or {}).items() if value is not None}
+    metadata = row.get("metadata") or {}
+    index = configuration.get("hnsw", {})
+    # Before 1.0 these were metadata, and ChromaDB 1.5 obeys them where it tells its defaults as the configuration.
+    if all(index.get(setting) == default for _, setting, default in LEGACY):
+        legacy = {setting: metadata[key] for key, setting, _ in LEGACY if key in metadata}
+        configuration = {**configuration, "hnsw": {**index, **legacy}} if legacy else configuration
     return Collection(row["name"], row.get("metadata"), configuration, row.get("dimension"), row["id"])
 
 

@@ -19,6 +19,8 @@ from .errors import MigrationError, RefusedError, is_quota
 # A server that is busy, or a load balancer whose server is away.
 BUSY = {429, 502, 503, 504}
 LONGEST_PAUSE = 30.0
+# Chroma 1.5.9 sometimes answers 500 where it opens a collection for the first time; damaged data does so always.
+TRIES_AFTER_500 = 4
 
 
 class _Own(threading.local):
@@ -79,7 +81,8 @@ class Connection:
                 if status < 300:
                     return json.loads(answer) if answer.strip() else None
                 reason = _reason(answer)
-                if status not in BUSY or is_quota(reason):
+                again = status in BUSY or (status == 500 and attempt < TRIES_AFTER_500)
+                if not again or is_quota(reason):
                     raise self._refusal(method, path, status, headers, reason)
                 trouble, asked = f"is busy ({status} {reason})", _retry_after(headers)
             pause = min(LONGEST_PAUSE, 0.25 * 2**attempt) * random.uniform(0.5, 1)  # noqa: S311 - no secret

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from .decimals import settled
+
 # ChromaDB keeps a vector of a cosine collection with length 1 and its length beside it, and gives their product: each
 # number may change by rounding (2^-24 of the vector's length, seen: 2^-23.6) each time it is written.
 COSINE_TOLERANCE = 2.0**-22
@@ -26,8 +28,11 @@ class Record(NamedTuple):
     uri: str | None
 
     def checksum(self, *, with_embedding: bool = True) -> bytes:
-        """32 bytes over everything in the record, the types of its metadata included (1, 1.0, true and "1" differ)."""
-        rest = json.dumps([self.id, self.document, self.metadata or None, self.uri], sort_keys=True)
+        """32 bytes over everything in the record, the types of its metadata included (1, 1.0, true and "1" differ).
+
+        Floats in the metadata count as a server will keep them, see decimals.py.
+        """
+        rest = json.dumps([self.id, self.document, settled(self.metadata or None), self.uri], sort_keys=True)
         return hashlib.sha256(rest.encode() + (b"\0" + self.embedding if with_embedding else b"")).digest()
 
 

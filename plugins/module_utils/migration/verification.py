@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .chroma import Database
+from .decimals import settled
 from .records import Collection, Readable, same_embedding
 
 # How many ids of each kind a verdict names.
@@ -127,7 +128,7 @@ def _extra(table: sqlite3.Connection, size: int) -> Iterator[list[str]]:
 def setting_differences(source: Collection, target: Collection) -> list[str]:
     """What differs between two collections but for their records, in words."""
     pairs: list[tuple[str, Any, Any]] = [
-        ("metadata", source.metadata or {}, target.metadata or {}),
+        ("metadata", settled(source.metadata or {}), settled(target.metadata or {})),
         ("embedding function", _embedding_function(source), _embedding_function(target)),
         # A collection that never held a record has no dimension yet.
         ("dimension", source.dimension, target.dimension if source.dimension else None),
