@@ -32,12 +32,12 @@ def serving(path, program=BIN / "chroma"):
         process.wait(30)
 
 
-def wait_until(condition, seconds, what):
+def wait_until(condition, seconds, what, pause=0.05):
     """Wait for a condition, or fail with what was waited for."""
     ends = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < ends, f"not after {seconds} s: {what}"
-        time.sleep(0.05)
+        time.sleep(pause)
 
 
 def answers(url):

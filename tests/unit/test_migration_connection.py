@@ -77,6 +77,15 @@ def test_waits_as_long_as_it_is_asked_to(edge):
     assert len(edge.seen) == 4
 
 
+def test_an_error_of_the_server_is_asked_for_again_a_few_times(edge):
+    edge.answer(refused(500, "Failed to receive response"), (200, {}, {"fine": 1}))
+    assert Connection(edge.url).call("GET", "/x") == {"fine": 1}
+    edge.answer(refused(500, "it is broken"))
+    with pytest.raises(MigrationError, match=r"answers GET /x with 500 it is broken\.$"):
+        Connection(edge.url).call("GET", "/x")
+    assert len(edge.seen) == 2 + 5
+
+
 def test_its_patience_ends(edge):
     edge.answer(refused(503, "ChromaDB is starting"))
     with pytest.raises(MigrationError) as error:

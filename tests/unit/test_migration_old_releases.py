@@ -52,7 +52,7 @@ def test_a_directory_of_an_older_release(tmp_path, release, count):
     with serving(tmp_path / "new") as new:
         command = [sys.executable, TOOL, "copy", "--from", directory, "--to", new, "--state", tmp_path / "state"]
         with subprocess.Popen(command, env=env) as process:
-            wait_until(lambda: arrived(new) >= count // 3, 1800, "a third of the records arrives")
+            wait_until(lambda: arrived(new) >= count // 3, 1800, "a third of the records arrives", pause=1)
             process.kill()
         assert arrived(new) < count
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=3600, check=False)
