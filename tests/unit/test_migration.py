@@ -186,6 +186,17 @@ def test_files_hold_the_same_and_come_back(servers, tool, tmp_path):
     assert tool("verify", *source, "--to", tmp_path / "out", check=False).returncode == 1
 
 
+def test_parquet_asks_for_its_package(servers, tool, tmp_path):
+    make(servers[0], "no-parquet")
+    (tmp_path / "pyarrow.py").write_text("raise ImportError")
+    source = ["--from", servers[0], "--collection", "no-parquet", "--to", tmp_path, "--format", "parquet"]
+    done = tool("export", *source, check=False, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr == (
+        "chromafleet-migrate: Parquet needs the Python package pyarrow: pip install pyarrow, or choose jsonl.\n"
+    )
+
+
 def test_a_directory_is_moved_and_not_touched(servers, tool, tmp_path):
     directory = tmp_path / "chroma_db"
     with serving(directory) as url:

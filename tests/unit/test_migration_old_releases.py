@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from ansible_collections.chromafleet.aws.plugins.module_utils.migration.decimals import settled
 from ansible_runs import BIN, ROOT
-from chroma_servers import DEFAULT, call, serving, wait_until
+from chroma_servers import DEFAULT, call, fill, make, serving, wait_until
+from localcloud import images
 from old_chroma import DIMENSION, record
 
 pytestmark = pytest.mark.long
@@ -27,13 +28,18 @@ OLD = {
 
 
 def python_of(release):
-    """A Python with this release of chromadb; made once, in .cache."""
+    """A Python with this release of chromadb."""
     if release == "1.5.9":
         return Path(sys.executable)
-    venv = ROOT / ".cache" / f"chromadb-{release}"
+    return python_with(f"chromadb-{release}", f"chromadb=={release}", *OLD[release])
+
+
+def python_with(name, *packages):
+    """A Python with some packages; made once, in .cache."""
+    venv = ROOT / ".cache" / name
     if not (venv / "ready").exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True)
-        subprocess.run([venv / "bin" / "pip", "install", "--quiet", f"chromadb=={release}", *OLD[release]], check=True)
+        subprocess.run([venv / "bin" / "pip", "install", "--quiet", *packages], check=True)
         (venv / "ready").touch()
     return venv / "bin" / "python"
 
@@ -95,3 +101,37 @@ def compare_with_the_original(url, space, total):
 
 def float32(numbers):
     return struct.pack(f"{DIMENSION}f", *numbers)
+
+
+def test_parquet_files_hold_the_same_and_come_back(tmp_path):
+    command = [python_with("pyarrow", "pyarrow"), TOOL]
+    state = ["--state", tmp_path / "state"]
+
+    def run(*arguments):
+        done = subprocess.run([*command, *arguments, *state], capture_output=True, text=True, check=False, timeout=600)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    with serving(tmp_path / "old") as old, serving(tmp_path / "new") as new:
+        fill(old, make(old, "parquet", metadata={"ratio": 1.5}), 1000)
+        run("export", "--from", old, "--to", tmp_path / "out", "--format", "parquet")
+        same = "default_database/parquet: 0 written, 1000 equal\n"
+        assert run("verify", "--from", old, "--to", tmp_path / "out") == same
+        run("copy", "--from", tmp_path / "out", "--to", new)
+        assert run("verify", "--from", old, "--to", new) == same
+
+
+def test_docker_opens_a_directory(tmp_path):
+    images.build(["chroma"], print)
+    with serving(tmp_path / "chroma_db") as old:
+        fill(old, make(old, "docker", space="ip"), 1000)
+    with serving(tmp_path / "new") as new:
+        command = [sys.executable, TOOL, "copy", "--from", tmp_path / "chroma_db", "--to", new]
+        command += [
+            "--server-image",
+            f"chromafleet-local/chroma:{images.CHROMA_VERSION}",
+            "--state",
+            tmp_path / "state",
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    assert done.stdout == "default_database/docker: 1000 written, 1000 equal\n", done.stderr
