@@ -158,6 +158,24 @@ def test_no_request_holds_more_than_the_server_takes(edge):
     assert [len(body["ids"]) for *_, body in edge.seen[1:]] == [4, 4, 2]
 
 
+def test_a_quota_of_results_is_respected(edge):
+    """As in Chroma Cloud: at most 300 results, of which one was deleted between the listing and the reading."""
+    stored = [f"id{number}" for number in range(450)]
+
+    def get(body):
+        if body["limit"] > 300:
+            return refused(429, "Number of results exceeded quota limit: current 10000, limit 300")
+        offset = body.get("offset", 0)
+        ids = [one for one in body["ids"] if one != "id7"] if "ids" in body else stored[offset : offset + body["limit"]]
+        return (200, {}, {"ids": ids, "embeddings": [[1.0]] * len(ids)})
+
+    edge.answer((200, {}, CHECKS), *[get] * 20)
+    database = Server(Connection(edge.url)).database("tenant", "base")
+    batches = list(database.batches(Collection("some", id="uuid"), 100))
+    assert [len(batch) for batch in batches] == [99, 100, 100, 100, 50]
+    assert [record.id for batch in batches for record in batch] == [one for one in stored if one != "id7"]
+
+
 def test_the_headers_go_with_every_request(edge):
     edge.answer((200, {}, CHECKS))
     Server(Connection(edge.url + "/behind/", {"x-chroma-token": "secret"}))
