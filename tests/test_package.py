@@ -62,7 +62,7 @@ def tracked(*paths):
 
 def test_holds_what_users_run(installed):
     wanted = tracked(
-        "plugins", "roles", "playbooks", "meta", "group_vars", "inventories", "site.yml", "LICENSE", "README.md"
+        "bin", "plugins", "roles", "playbooks", "meta", "group_vars", "inventories", "site.yml", "LICENSE", "README.md"
     )
     assert [path for path in wanted if not (installed / path).exists()] == []
 
