@@ -100,7 +100,7 @@ def eventually(holds, seconds=30):
 
 
 def is_used(client, path):
-    """The last of some equal questions comes from the cache; the second one doesn't yet where nothing was asked twice for long."""
+    """The last of three equal questions comes from the cache; the second doesn't yet where nothing was asked twice."""
     question = {"include": [], "ids": [uuid.uuid4().hex]}
     for _ in range(2):
         client.post(f"{path}/get", json=question)
