@@ -97,8 +97,8 @@ def test_a_server_that_is_killed(chroma, clients, fence):
         load.until(100)
     assert set(load.seen["read"]) == {200}
     assert set(load.seen["write"]) == {200, 201, 503}
-    # While its sockets are closed one by one, a client that was told so may get one more write into the last of them.
-    assert 4 <= load.seen["write"][503] <= 8
+    # Of each client one; less one of which not a byte was sent yet, and one more that came while the sockets were being closed.
+    assert 1 <= load.seen["write"][503] <= 8
 
 
 def test_a_server_that_stays_away(address, chroma, collection):
