@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 
+import pytest
 from ansible_runs import BIN
 
 DEFAULT = "/api/v2/tenants/default_tenant/databases/default_database"
@@ -30,6 +31,14 @@ def serving(path, program=BIN / "chroma"):
     finally:
         process.terminate()
         process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory):
+    """Addresses of an old Chroma server and a new one."""
+    folder = tmp_path_factory.mktemp("servers")
+    with serving(folder / "old") as old, serving(folder / "new") as new:
+        yield old, new
 
 
 def wait_until(condition, seconds, what, pause=0.05):

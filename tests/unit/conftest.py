@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from ansible.plugins.loader import init_plugin_loader
 from ansible_runs import ROOT, run_ansible
+from chroma_servers import servers  # noqa: F401 - a fixture
 from module_runs import empty_account, record, run_module  # noqa: F401 - fixtures
 
 # Lets a test import the collection's own Python as Ansible does: `ansible_collections.chromafleet.aws...`.

@@ -9,16 +9,9 @@ from importlib import import_module
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_runs import ROOT, run_ansible
-from chroma_servers import DEFAULT, call, fill, make, records, serving
+from chroma_servers import DEFAULT, call, fill, make, records
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def servers(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("servers")
-    with serving(folder / "old") as old, serving(folder / "new") as new:
-        yield old, new
 
 
 @pytest.fixture

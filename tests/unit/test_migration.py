@@ -16,14 +16,6 @@ TOOL = ROOT / "bin" / "chromafleet-migrate"
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def servers(tmp_path_factory):
-    """Addresses of an old server and a new one."""
-    folder = tmp_path_factory.mktemp("servers")
-    with serving(folder / "old") as old, serving(folder / "new") as new:
-        yield old, new
-
-
 @pytest.fixture
 def tool(tmp_path):
     """Run the command line tool; its state is this test's own."""

@@ -97,7 +97,7 @@ def test_a_server_that_is_killed(chroma, clients, fence):
         load.until(100)
     assert set(load.seen["read"]) == {200}
     assert set(load.seen["write"]) == {200, 201, 503}
-    # Of each client one; less one of which not a byte was sent yet, and one more that came while the sockets were being closed.
+    # One of each client; less one of which not a byte was sent, and one more that came while the sockets were closed.
     assert 1 <= load.seen["write"][503] <= 8
 
 

@@ -53,7 +53,7 @@ class Server:
 
     def databases(self, tenant: str) -> list[str]:
         """The names of a tenant's databases."""
-        return sorted(row["name"] for row in self.pages(f"/api/v2/tenants/{quote(tenant, safe='')}/databases"))
+        return sorted(row["name"] for row in self.pages(f"{_tenant(tenant)}/databases"))
 
     def database(self, tenant: str, name: str) -> Database:
         """A database that exists."""
@@ -61,16 +61,15 @@ class Server:
 
     def ensure_database(self, tenant: str, name: str) -> Database:
         """A database, made with its tenant where they are missing."""
-        base = f"/api/v2/tenants/{quote(tenant, safe='')}"
-        if not self._exists(f"{base}/databases/{quote(name, safe='')}"):
-            if not self._exists(base):
+        if not self.has_database(tenant, name):
+            if not self._exists(_tenant(tenant)):
                 self.connection.call("POST", "/api/v2/tenants", {"name": tenant})
-            self.connection.call("POST", f"{base}/databases", {"name": name})
-        return Database(self, tenant, name)
+            self.connection.call("POST", f"{_tenant(tenant)}/databases", {"name": name})
+        return self.database(tenant, name)
 
     def has_database(self, tenant: str, name: str) -> bool:
         """Whether a database exists."""
-        return self._exists(f"/api/v2/tenants/{quote(tenant, safe='')}/databases/{quote(name, safe='')}")
+        return self._exists(_database(tenant, name))
 
     def _exists(self, path: str) -> bool:
         try:
@@ -95,7 +94,7 @@ class Database:
     def __init__(self, server: Server, tenant: str, name: str) -> None:
         self.server = server
         self.name = name
-        self._base = f"/api/v2/tenants/{quote(tenant, safe='')}/databases/{quote(name, safe='')}/collections"
+        self._base = f"{_database(tenant, name)}/collections"
 
     def collections(self) -> list[Collection]:
         """All collections, by name."""
@@ -154,7 +153,14 @@ class Database:
 
     def fetch(self, collection: Collection, ids: list[str]) -> list[Record]:
         """The records with these ids, as far as they exist, in any order."""
-        return self._get(collection, {"ids": ids, "limit": len(ids)})
+        asked = {"ids": ids, "limit": len(ids), "include": INCLUDE}
+        found = self._call("POST", f"/{collection.id}/get", asked)
+        nothing = [None] * len(found["ids"])
+        columns = [found.get(name) or nothing for name in INCLUDE]
+        return [
+            Record(record_id, _embedding(values, record_id, collection), document, metadata or None, uri)
+            for record_id, values, document, metadata, uri in zip(found["ids"], *columns, strict=True)
+        ]
 
     def upsert(self, collection: Collection, records: list[Record]) -> None:
         """Write records. What a server finds too much for one request is halved, down to the one that is too much."""
@@ -188,17 +194,16 @@ class Database:
         }
         self._call("POST", f"/{collection.id}/upsert", body)
 
-    def _get(self, collection: Collection, which: dict[str, Any]) -> list[Record]:
-        found = self._call("POST", f"/{collection.id}/get", {**which, "include": INCLUDE})
-        nothing = [None] * len(found["ids"])
-        columns = [found.get(name) or nothing for name in INCLUDE]
-        return [
-            Record(record_id, _embedding(values, record_id, collection), document, metadata or None, uri)
-            for record_id, values, document, metadata, uri in zip(found["ids"], *columns, strict=True)
-        ]
-
     def _call(self, method: str, path: str, body: Any = None) -> Any:
         return self.server.connection.call(method, self._base + path, body)
+
+
+def _tenant(name: str) -> str:
+    return f"/api/v2/tenants/{quote(name, safe='')}"
+
+
+def _database(tenant: str, name: str) -> str:
+    return f"{_tenant(tenant)}/databases/{quote(name, safe='')}"
 
 
 def _collection(row: dict[str, Any]) -> Collection:
