@@ -97,7 +97,7 @@ def test_a_server_that_is_killed(address, chroma, clients, collection, fence):
         load.until(100)
     assert set(load.seen["read"]) == {200}
     assert set(load.seen["write"]) == {200, 201, 503}
-    # What a client had under way may be done or not, and whoever asked again while the sockets were closed has two of them.
+    # What a client had under way may be done or not; it has two where it asked again while the sockets were closed.
     assert 1 <= load.seen["write"][503] <= 2 * 4
     wanted = {"ids": list(load.added), "include": []}
     there = set(Client(address, ADMIN).json("POST", f"{SHOP}/{collection}/get", wanted)["ids"])
