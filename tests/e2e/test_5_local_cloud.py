@@ -11,6 +11,9 @@ import httpx
 import pytest
 from support import Done, aws, docker, wait_until
 
+# What the demo needs of it is seen with the demo: a host, its volume, its health and its replacement.
+pytestmark = pytest.mark.long
+
 SERVER = """
 import http.server, socket, time
 class Handler(http.server.BaseHTTPRequestHandler):

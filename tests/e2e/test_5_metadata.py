@@ -90,6 +90,7 @@ def limit_hops(instance: str, hops: int) -> None:
     aws("ec2").modify_instance_metadata_options(InstanceId=instance, HttpPutResponseHopLimit=hops)
 
 
+@pytest.mark.long
 def test_each_host_is_told_of_itself(host: str) -> None:
     for instance in (host, writer()):
         assert told(instance, "meta-data/instance-id") == instance
@@ -98,12 +99,14 @@ def test_each_host_is_told_of_itself(host: str) -> None:
     assert in_host(host, f"token=nonsense; {GET}/meta-data/instance-id")[0] == 22
 
 
+@pytest.mark.long
 def test_it_is_there_again_after_restarts(host: str) -> None:
     for container in (host, "chromafleet-local-registry"):
         docker("restart", container)
         wait_until("it is told of itself", lambda: told(host, "meta-data/instance-id") == host)
 
 
+@pytest.mark.long
 def test_clients_in_a_host_may_what_its_role_may(host: str) -> None:
     install = "apt-get update -q && apt-get install -y -q --no-install-recommends python3-boto3 restic"
     assert in_host(host, install)[0] == 0

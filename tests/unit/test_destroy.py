@@ -72,6 +72,7 @@ ANSWERS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", ANSWERS)
 def test_another_answer_destroys_nothing(destroy, aws, bucket, case):
     answer, sentence = ANSWERS[case]

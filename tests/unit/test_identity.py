@@ -37,6 +37,7 @@ def aliases(kms):
     }
 
 
+@pytest.mark.long
 def test_a_fleets_life(aws, identity):
     iam, kms = aws.client("iam"), aws.client("kms")
     own_key = {"aws_identity_kms_key": "customer"}

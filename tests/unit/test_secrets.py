@@ -76,6 +76,7 @@ def process_list():
     watcher.join()
 
 
+@pytest.mark.long
 def test_create_and_again(aws, secrets, held):
     planned = secrets(check=True)
     assert planned.plan == [f"create secret {name}" for name in (CACHE, SNAPSHOTS, TOKENS)]
@@ -95,6 +96,7 @@ def test_create_and_again(aws, secrets, held):
     assert "GetSecretValue" not in [call["operation"] for call in again.calls]
 
 
+@pytest.mark.long
 def test_what_was_changed_by_hand_is_mended_and_no_value_is_touched(aws, secrets, held):
     before = {name: held(name) for name in (TOKENS, CACHE, SNAPSHOTS)}
     client = aws.client("secretsmanager")
@@ -133,6 +135,7 @@ def test_scope_and_tenants_are_noticed_without_reading_a_token(secrets, held):
     assert secrets().code == 0
 
 
+@pytest.mark.long
 def test_a_key_and_back(aws, secrets, held):
     before = {name: held(name) for name in (TOKENS, CACHE, SNAPSHOTS)}
     given = secrets("main", LOOK_AGAIN, "main", aws_secrets_kms_key_arn=KEY)
@@ -144,6 +147,7 @@ def test_a_key_and_back(aws, secrets, held):
     assert {name: held(name) for name in before} == before
 
 
+@pytest.mark.long
 def test_destroy_and_create_again_gives_back_what_was_there(aws, secrets, held):
     before = {name: held(name) for name in (TOKENS, CACHE, SNAPSHOTS)}
     planned = secrets("destroy", check=True)
@@ -158,6 +162,7 @@ def test_destroy_and_create_again_gives_back_what_was_there(aws, secrets, held):
     assert {name: held(name) for name in before} == before
 
 
+@pytest.mark.long
 def test_destroy_for_good_and_create_again_gives_others(aws, secrets, held):
     before = held(SNAPSHOTS)
     # AWS deletes in the background, and refuses the name until that is done.
@@ -205,6 +210,7 @@ def hashes(run):
     return yaml.safe_load(told.partition("changed:")[0])[0]["sha256"]
 
 
+@pytest.mark.long
 def test_tokens_overlap(secrets, held):
     old = held(TOKENS)["tokens"][0]["token"]
     started = secrets(half("start"), "resolve", verbose=True)
