@@ -235,7 +235,7 @@ def fill(host, name, count=1100):
 
 def sql(host, statement):
     """Run a statement in Chroma's database."""
-    program = "import sqlite3, sys; d = sqlite3.connect(sys.argv[1], 30, isolation_level=None); print(*d.execute(sys.argv[2]))"
+    program = "import sqlite3, sys; d = sqlite3.connect(sys.argv[1], 30); print(*d.execute(sys.argv[2])); d.commit()"
     return host.check_output("python3 -c %s %s %s", program, f"{DATA}/data/chroma.sqlite3", statement)
 
 
