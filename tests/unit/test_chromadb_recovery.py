@@ -6,6 +6,7 @@ import importlib
 import json
 import shutil
 import sqlite3
+import struct
 import subprocess
 import sys
 from contextlib import closing
@@ -97,7 +98,7 @@ def written(tmp_path_factory, tools):
         young = make(url, "young")
         write(url, young, "add", range(1200))
         write(url, full, "add", range(2500, 3700))
-        write(url, full, "upsert", range(600, 900), version=2)
+        write(url, full, "upsert", range(600, 1900), version=2)
         write(url, full, "delete", range(300, 400))
         write(url, full, "add", range(300, 350), version=3)
         write(url, full, "delete", range(3650, 3700))
@@ -264,6 +265,36 @@ def test_a_kill_at_any_moment_of_the_recovery_is_made_good_by_the_next(written, 
         after += 1
     assert after > 20
     assert outcomes == {0, 137}
+
+
+def test_what_a_failed_host_may_not_have_written_is_taken_back(written, place, tools):
+    """The vectors of the last upserts have not reached the disk, which no look at the files shows."""
+    data, checkpoints = place / "data", place / "checkpoints"
+    folder = segment(data)
+    newest = tools.checkpoint.proved(checkpoints)[0]
+    raw = (folder / "data_level0.bin").read_bytes()
+    old = struct.pack("<8f", *vector(700, 1))
+    at = raw.index(struct.pack("<8f", *vector(700, 2)))
+    (folder / "data_level0.bin").write_bytes(raw[:at] + old + raw[at + len(old) :])
+    assert list(tools.check.check(data)) == []
+    doubts = tools.recover.doubtful(data, checkpoints)
+    assert {doubt.collection for doubt in doubts} == {"full", "young"}
+    plans = tools.recover.recover(data, checkpoints, place / "torn", [], doubts)
+    assert {one.collection: one.checkpoint for one in plans} == {"full": newest.parent.name, "young": None}
+    assert list(tools.check.check(data)) == []
+    # A whole segment isn't kept.
+    assert [path.name for aside in (place / "torn").iterdir() for path in aside.iterdir()] == ["recovery.json"]
+    assert served(data) == written[1]
+
+
+def test_what_is_in_doubt_stays_where_the_queue_lacks_it(place, tools, capsys):
+    data = place / "data"
+    rows(data, "DELETE FROM embeddings_queue WHERE seq_id < (SELECT max(seq_id) FROM embeddings_queue)")
+    before = tree(place)
+    doubts = tools.recover.doubtful(data, place / "checkpoints")
+    assert tools.recover.recover(data, place / "checkpoints", place / "torn", [], doubts) == []
+    assert capsys.readouterr().err.count("It stays as it is") == 2
+    assert tree(place) == before
 
 
 # --- Checkpoints -----------------------------------------------------------------------------------------------------

@@ -170,6 +170,7 @@ def test_server_by_hand_on_the_directory_keeps_ours_from_starting(host):
 def test_volume_that_another_host_marks_is_refused(host):
     """The other host is played by a loop that marks the volume as its holder does."""
     mark = f"{MARK} {DATA}/holder other-machine/other-boot"
+    collection, _ = fill(host, "doubtful")
     host.check_output("systemctl stop chromadb")
     host.check_output(f"systemd-run --unit other-host sh -c 'i=0; while i=$((i + 1)); do {mark} $i; sleep 0.5; done'")
     try:
@@ -183,6 +184,9 @@ def test_volume_that_another_host_marks_is_refused(host):
     assert "other-machine" in host.check_output(f"cat {DATA}/holder")
     host.check_output("systemctl start chromadb")
     wait_until_it_answers(host)
+    # What it had in its memory only is not there.
+    assert re.search("Recovered: collection doubtful, .*the host that wrote it failed.* was made anew", journal(host))
+    assert len(call(host, f"/{collection}/get", {"include": ["embeddings"]})["embeddings"]) == 1100
     # Should it come back to life, ours ends at once.
     host.check_output(f"{mark} 1")
     wait_until(host, "journalctl --unit chromadb --output cat --no-pager | grep --quiet 'was taken by another host'")
