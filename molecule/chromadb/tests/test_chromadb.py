@@ -243,6 +243,11 @@ def sql(host, statement):
     return host.check_output("python3 -c %s %s %s", program, f"{DATA}/data/chroma.sqlite3", statement)
 
 
+def purge(host):
+    """As a server without this role does it."""
+    sql(host, "DELETE FROM embeddings_queue WHERE seq_id < (SELECT max(seq_id) FROM embeddings_queue)")
+
+
 def test_queue_is_left_to_the_checkpoints(host):
     """Also where the server itself made the tables."""
     assert '"automatically_purge": false' in sql(host, "SELECT config_json_str FROM embeddings_queue_config")
@@ -340,8 +345,7 @@ def test_checkpoint_of_a_torn_directory_is_a_metric(host):
 def test_torn_segment_that_nothing_brings_back_is_refused(host):
     _, segment = fill(host, "torn")
     host.check_output("systemctl stop chromadb")
-    # As a server without this role does it.
-    sql(host, "DELETE FROM embeddings_queue WHERE seq_id < (SELECT max(seq_id) FROM embeddings_queue)")
+    purge(host)
     host.check_output(f"cp -a {segment} /root/kept && truncate --size 5000 {segment}/data_level0.bin")
     assert host.run("systemctl start chromadb").rc != 0
     status = host.check_output("systemctl show --property StatusText,ActiveState,NRestarts chromadb")
@@ -373,6 +377,8 @@ def test_deep_probe_finds_what_the_server_hides(host):
     _, segment = fill(host, "probed")
     host.check_output("systemctl restart chromadb")
     wait_until_it_answers(host)
+    # From a queue that has everything the server would make the vectors anew.
+    purge(host)
     host.check_output(f"mv {segment} /root/kept")
     assert host.run(f"curl --silent --fail {HEARTBEAT.replace('heartbeat', 'healthcheck')}").rc == 0
     probe = f"python3 {TOOLS}/probe.py --data {DATA}/data --port 8000 --collections 100 --seconds 60"
