@@ -1,0 +1,58 @@
+"""Copies of the data, made while writes wait, and what is in them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from faults import Fault
+
+if TYPE_CHECKING:
+    from settings import Settings
+
+TRY_AGAIN = 75  # of chromafleet-fenced
+
+
+def make(settings: Settings, asked: list[str]) -> dict[str, Any]:
+    """Copy the data; `asked` is run while writes still wait. What checkpoint.py says of the copy."""
+    command = [*settings.checkpoint, "--while-fenced", *asked]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    said = " | ".join(line.strip() for line in done.stderr.splitlines() if line.strip())[-600:]
+    if done.returncode == TRY_AGAIN:
+        raise Fault("fence", f"Writes could not be held back ({said}); the next snapshot tries again by itself.")
+    if done.returncode != 0:
+        if "No space left" in said:
+            raise Fault("disk-full", f"The data volume has no room for a copy: enlarge it ({said}).")
+        raise Fault("copy", f"No whole copy of the data could be made: {said}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def keep(copy: Path, place: Path) -> None:
+    """Hard links, which stay when the checkpoint goes: a copy is never written to, and needs no second place on the disk."""
+    shutil.rmtree(place, ignore_errors=True)
+    shutil.copytree(copy, place, copy_function=os.link)
+    owner = copy.stat()
+    for folder in (place, *filter(Path.is_dir, place.rglob("*"))):
+        os.chown(folder, owner.st_uid, owner.st_gid)
+
+
+def sums(folder: Path) -> dict[str, dict[str, Any]]:
+    """Size and checksum of each file."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            found[str(path.relative_to(folder))] = {"bytes": path.stat().st_size, "sha256": digest}
+    return found
+
+
+def difference(wanted: dict[str, Any], found: dict[str, Any]) -> str:
+    """The first files that differ; empty where none does."""
+    names = sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
+    return f"{len(names)} files differ, of which the first is {names[0]}" if names else ""
