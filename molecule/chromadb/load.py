@@ -2,8 +2,9 @@
 """Kills ChromaDB under write load on its host, and compares what it serves then with what it acknowledged.
 
 A record whose write was under way at the kill may have its old or its new state; every other one must have the state
-that was acknowledged, embedding included. A torn directory that is refused before it is served counts as `refused`: the
-data is then wiped, as a restore would. Prints a line of JSON: anything in `lost` or `wrong` is a failure.
+that was acknowledged, embedding included. Checkpoints are made meanwhile, and killed as well. A torn directory that is
+refused before it is served counts as `refused`: the data is then wiped, as a restore would. Prints a line of JSON:
+anything in `lost`, `wrong` or `refused` is a failure.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pathlib import Path
 DATA = Path("/var/lib/chromadb/data")
 DIMENSION = 32
 BATCH = 150
+ANEW = 20  # kills, after which a new collection is begun, so that reading it back stays quick
 
 
 def vector(name: str, version: int) -> list[float]:
@@ -42,11 +44,13 @@ def show(unit_property: str) -> str:
 class Load:
     """A collection, what was acknowledged of it, and a writer."""
 
-    def __init__(self, base: str, *, mixed: bool) -> None:
+    def __init__(self, base: str, *, mixed: bool, threshold: int) -> None:
         self.base = base
         self.mixed = mixed
+        self.threshold = threshold
         self.random = random.Random(7)  # noqa: S311
-        self.total = {"kills": 0, "lost": 0, "wrong": 0, "refused": 0, "repaired": 0, "acknowledged": 0}
+        self.total = {"kills": 0, "lost": 0, "wrong": 0, "refused": 0, "repaired": 0, "recovered": 0}
+        self.total |= {"checkpoints": 0, "acknowledged": 0}
         self.recovery: list[float] = []
         self.refusals: list[str] = []
 
@@ -60,7 +64,8 @@ class Load:
     def begin(self) -> None:
         """A new collection."""
         self.name = f"load-{time.time_ns()}"
-        self.collection = self.ask(body={"name": self.name})["id"]
+        configuration = {"hnsw": {"sync_threshold": self.threshold, "batch_size": min(self.threshold, 100)}}
+        self.collection = self.ask(body={"name": self.name, "configuration": configuration})["id"]
         self.sure: dict[str, int] = {}
         self.unsure: dict[str, set[int | None]] = {}
         self.next = 0
@@ -97,6 +102,11 @@ class Load:
                     self.write("delete", dict.fromkeys(self.random.sample(sorted(self.sure), BATCH)))
         except (OSError, http.client.HTTPException, ValueError):
             return
+
+    def checkpoint(self) -> None:
+        """One more copy; the kill may come in the middle of it."""
+        done = subprocess.run(["systemctl", "start", "chromadb-checkpoint"], capture_output=True, check=False)
+        self.total["checkpoints"] += done.returncode == 0
 
     def kill(self, what: str) -> None:
         """The server's process, or its container."""
@@ -164,14 +174,21 @@ class Load:
         """All kills, the server's process and its container by turns."""
         self.begin()
         for number in range(kills):
+            if number and number % ANEW == 0:
+                self.begin()
             writer = threading.Thread(target=self.write_until_killed)
             writer.start()
+            copier = threading.Thread(target=self.checkpoint)
+            if self.random.random() < 0.5:
+                copier.start()
             time.sleep(self.random.uniform(0.5, 3.0))
             old = show("MainPID")
             self.kill(("process", "container")[number % 2])
             began = time.monotonic()
             running = self.wait(old)
             writer.join()
+            if copier.ident:
+                copier.join()
             if running:
                 self.recovery.append(time.monotonic() - began)
                 self.verify()
@@ -192,20 +209,22 @@ def main() -> int:
     parser.add_argument("--base", required=True, help="address of the collections")
     parser.add_argument("--kills", type=int, required=True)
     parser.add_argument("--mixed", action="store_true", help="upserts and deletions beside the additions")
+    parser.add_argument("--threshold", type=int, default=1000, help="writes after which Chroma writes its vector files")
     arguments = parser.parse_args()
-    load = Load(arguments.base, mixed=arguments.mixed)
+    load = Load(arguments.base, mixed=arguments.mixed, threshold=arguments.threshold)
     since = time.strftime("%Y-%m-%d %H:%M:%S")
     load.run(arguments.kills)
     log = ["journalctl", "--unit", "chromadb", "--since", since, "--output", "cat", "--no-pager"]
     said = subprocess.run(log, capture_output=True, text=True, check=True).stdout
-    load.total["repaired"] = said.count("are left to the queue again")
+    load.total["repaired"] = said.count("deletions are left to the queue again")
+    load.total["recovered"] = said.count("Recovered: ")
     recovery = (
         {"p50": round(statistics.median(load.recovery), 2), "max": round(max(load.recovery), 2)}
         if load.recovery
         else {}
     )
     print(json.dumps(load.total | {"recovery_seconds": recovery, "refusals": load.refusals}))
-    return 1 if load.total["lost"] or load.total["wrong"] else 0
+    return 1 if any(load.total[name] for name in ("lost", "wrong", "refused")) else 0
 
 
 if __name__ == "__main__":

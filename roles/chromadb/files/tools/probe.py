@@ -27,6 +27,7 @@ import database
 import metrics
 
 RECORDS = 5
+HOUR = 3600
 NEXT = """
     SELECT c.id, c.name, c.dimension, d.name, d.tenant_id FROM collections c JOIN databases d ON d.id = c.database_id
     WHERE c.id > ? ORDER BY c.id LIMIT ?
@@ -93,6 +94,15 @@ def other_containers(data: Path, ours: str) -> list[str]:
     return [name for name in done.stdout.split() if name != ours]
 
 
+def recovered(report: Path) -> int:
+    """Segments that were recovered before a start in the last hour, as that start told."""
+    try:
+        found = json.loads(report.read_text(encoding="utf-8"))
+        return sum(one["time"] > time.time() - HOUR for one in found)
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+
+
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
@@ -138,7 +148,12 @@ def main() -> int:
     written.write_text(json.dumps(result) + "\n", encoding="utf-8")
     written.replace(arguments.result)
     metrics.send(
-        {"DeepProbeFailed": int(bool(faults)), "DeepProbeSeconds": seconds, "DeepProbeCollections": len(read)},
+        {
+            "DeepProbeFailed": int(bool(faults)),
+            "DeepProbeSeconds": seconds,
+            "DeepProbeCollections": len(read),
+            "SegmentsRecovered": recovered(arguments.result.with_name("recovery.json")),
+        },
         arguments.tags,
     )
     print("\n".join(faults) or f"{len(read)} collections were read back.", file=sys.stderr if faults else sys.stdout)

@@ -2,8 +2,8 @@
 """Runs ChromaDB's container for as long as this host holds the data volume; the main process of chromadb.service.
 
 In this order: the volume is mounted and no network file system, this process holds it, nobody else has the database
-open, the directory is whole; then the container starts. This process ends with the container, and the container with
-it. A restart of dockerd, which leaves containers running, is waited out.
+open, the directory is whole or is made so from a checkpoint; then the container starts. This process ends with the
+container, and the container with it. A restart of dockerd, which leaves containers running, is waited out.
 
 Exit code: 0 stopped, 3 refused for good (a person is needed), 1 anything that another try may cure.
 """
@@ -14,18 +14,23 @@ import argparse
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 import check
 import holder
+import recover
+import wal
 
 REFUSED = 3
 LOCAL = ("xfs", "ext4")
 JOBS_SECONDS = 30
+TABLES_SECONDS = 60
 
 
 class RefusedError(Exception):
@@ -34,6 +39,15 @@ class RefusedError(Exception):
 
 class StoppedError(Exception):
     """systemd asked to stop."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where copies are that torn files are replaced from, if they are made, where those go, and what is told of it."""
+
+    checkpoints: Path | None
+    torn: Path
+    result: Path
 
 
 def stopped(*_: object) -> NoReturn:
@@ -96,17 +110,48 @@ def check_alone(data: Path) -> None:
         )
 
 
-def check_data(data: Path) -> None:
-    """Refuse a torn directory, after what can be made good was."""
+def check_data(data: Path, places: Places) -> None:
+    """Make torn vector segments good, and refuse what can't be."""
     began = time.monotonic()
-    if found := list(check.check(data, repair=True)):
-        for damage in found:
-            print(damage, file=sys.stderr, flush=True)
+    found = list(check.check(data, repair=True))
+    for damage in found:
+        print(damage, file=sys.stderr, flush=True)
+    why = ""
+    if found and places.checkpoints:
+        tell("STATUS=Recovering torn vector segments")
+        try:
+            for done in recover.recover(data, places.checkpoints, places.torn, found):
+                print(f"{done}.", file=sys.stderr, flush=True)
+        except (recover.LostError, OSError) as lost:
+            why = f"; {lost}"
+        else:
+            found = list(check.check(data))
+    if found:
         raise RefusedError(
             f"{data} is damaged in {len(found)} places, of which the first is: {found[0]} "
-            "ChromaDB would serve it without a word; restore the data from the newest snapshot"
+            f"ChromaDB would serve it without a word; restore the data from the newest snapshot{why}"
         )
     print(f"{data} is whole, as a check of {time.monotonic() - began:.1f} s found.", flush=True)
+
+
+def report(places: Places) -> None:
+    """What was recovered here, for the probe, which makes a metric of it."""
+    recover.write(places.result, recover.reported(places.torn))
+
+
+def keep_queue(data: Path, places: Places, container: Container) -> None:
+    """Have Chroma leave its queue unpurged; a new directory gets the tables for that from the server itself."""
+    until = time.monotonic() + TABLES_SECONDS
+    while time.monotonic() < until and container.end() is None:
+        try:
+            if wal.keep(data, kept=places.checkpoints is not None):
+                return
+        except sqlite3.OperationalError as busy:
+            print(f"{data}/{check.DATABASE}: {busy}; trying again.", file=sys.stderr, flush=True)
+        time.sleep(0.2)
+    print(
+        f"{data}/{check.DATABASE} has no tables yet: the queue is purged as Chroma likes.", file=sys.stderr, flush=True
+    )
 
 
 class Container:
@@ -167,7 +212,7 @@ def watch(container: Container, held: holder.Holder) -> str:
     return end
 
 
-def serve(volume: Path, data: Path, container: Container) -> int:
+def serve(volume: Path, data: Path, places: Places, container: Container) -> int:
     """The life of the server."""
     check_mount(volume)
     held = holder.Holder(volume)
@@ -177,8 +222,13 @@ def serve(volume: Path, data: Path, container: Container) -> int:
         container.stop()
         check_alone(data)
         tell("STATUS=Checking the data directory")
-        check_data(data)
+        check_data(data, places)
+        report(places)
+        # Before the start, if there is a database: Chroma purges with the first write.
+        known = wal.keep(data, kept=places.checkpoints is not None)
         container.start()
+        if not known:
+            keep_queue(data, places, container)
         tell("READY=1\nSTATUS=ChromaDB runs")
         print(f"The container has ended: {watch(container, held)}.", file=sys.stderr, flush=True)
     except StoppedError:
@@ -200,10 +250,17 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, help="data directory on it")
     parser.add_argument("--compose", type=Path, required=True, help="compose file of the server")
     parser.add_argument("--grace", type=int, required=True, help="seconds that the server has to stop")
+    parser.add_argument("--checkpoints", type=Path, help="directory of the checkpoints, if any are made")
+    parser.add_argument("--torn", type=Path, help="where torn files are kept; beside the data by default")
+    parser.add_argument(
+        "--result", type=Path, default=Path("/run/chromafleet/recovery.json"), help="file of the report"
+    )
     arguments = parser.parse_args()
+    places = Places(arguments.checkpoints, arguments.torn or arguments.data.with_name("torn"), arguments.result)
     signal.signal(signal.SIGTERM, stopped)
     try:
-        return serve(arguments.volume, arguments.data, Container("chromadb", arguments.compose, arguments.grace))
+        container = Container("chromadb", arguments.compose, arguments.grace)
+        return serve(arguments.volume, arguments.data, places, container)
     except StoppedError:
         return 0
     except RefusedError as refused:
