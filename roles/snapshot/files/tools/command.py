@@ -72,7 +72,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--settings", type=Path, default=files.FILE, help=argparse.SUPPRESS)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for verb in ("now", "status", "list", "take", "report"):
+    # The last three are for systemd.
+    for verb in ("now", "status", "list", "take", "clean", "report"):
         verbs.add_parser(verb)
     verbs.add_parser("restic").add_argument("arguments", nargs=argparse.REMAINDER)
     given = parser.parse_args()
@@ -86,6 +87,8 @@ def main() -> int:
                 return 0
             case "list":
                 return listed(settings)
+            case "clean":
+                return take.clean_up(settings)
             case "report":
                 return report.run(settings)
             case "restic":

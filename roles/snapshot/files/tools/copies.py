@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
+import http.client
 import json
 import os
 import shutil
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from settings import Settings
 
 TRY_AGAIN = 75  # of chromafleet-fenced
+#: As checkpoint.py and chromafleet-fenced have them.
+FENCE_OWNER, FENCE_PORT = "checkpoint", 8081
 
 
 def make(settings: Settings, asked: list[str]) -> dict[str, Any]:
@@ -26,8 +31,8 @@ def make(settings: Settings, asked: list[str]) -> dict[str, Any]:
     if done.returncode == TRY_AGAIN:
         raise Fault("fence", f"Writes could not be held back ({said}); the next snapshot tries again by itself.")
     if done.returncode != 0:
-        if "No space left" in said:
-            raise Fault("disk-full", f"The data volume has no room for a copy: enlarge it ({said}).")
+        if "No space left" in said or "of free space" in said:
+            raise Fault("disk-full", f"The data volume has no room for a copy: {said}")
         raise Fault("copy", f"No whole copy of the data could be made: {said}")
     return json.loads(done.stdout.strip().splitlines()[-1])
 
@@ -39,6 +44,25 @@ def keep(copy: Path, place: Path) -> None:
     owner = copy.stat()
     for folder in (place, *filter(Path.is_dir, place.rglob("*"))):
         os.chown(folder, owner.st_uid, owner.st_gid)
+
+
+def release(settings: Settings) -> None:
+    """Let writes go on where a run that was killed has left them waiting; the fence would open by itself only after a while."""
+    checkpoints = Path(settings.checkpoint[settings.checkpoint.index("--checkpoints") + 1])
+    if not checkpoints.is_dir():
+        return
+    held = os.open(checkpoints, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return  # another copy is being made, and the fence is its own
+    else:
+        nginx = http.client.HTTPConnection("127.0.0.1", FENCE_PORT, timeout=5)
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            nginx.request("DELETE", f"/fence?owner={FENCE_OWNER}")
+            nginx.getresponse().read()
+    finally:
+        os.close(held)
 
 
 def sums(folder: Path) -> dict[str, dict[str, Any]]:

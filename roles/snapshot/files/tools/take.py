@@ -145,6 +145,15 @@ def clean(settings: Settings) -> None:
     shutil.rmtree(settings.work, ignore_errors=True)
 
 
+def clean_up(settings: Settings) -> int:
+    """The command: after every attempt, also after one that was killed; whoever makes one just now is left alone."""
+    with status.lock(settings.status):
+        copies.release(settings)
+        clean(settings)
+    report.send(settings)
+    return 0
+
+
 def summary(last: dict[str, Any]) -> str:
     """One line about a snapshot."""
     seconds = ", ".join(f"{step} {number:.1f}" for step, number in last["seconds"].items())

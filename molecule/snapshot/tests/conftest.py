@@ -1,0 +1,86 @@
+"""What the tests of snapshots share: an AWS API on this machine, and runs of the tool with settings of their own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+sys.path.append(str(ROOT / "tests"))
+from local_api import LocalApi
+
+PORT = 5511
+BUCKET = "molecule-snapshots"
+SECRET = "chromafleet/molecule/snapshots"
+KEY = "molecule-key-which-nobody-else-has"
+TOOL = "/usr/local/sbin/chromafleet-snapshot"
+
+
+@pytest.fixture(scope="session")
+def api():
+    """As the hosts reach it, with the bucket and the key."""
+    command = [sys.executable, "-m", "localcloud.api", "--host", "0.0.0.0", "--port", str(PORT)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "local")}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        found = LocalApi(f"http://127.0.0.1:{PORT}")
+        found.client("s3").create_bucket(Bucket=BUCKET)
+        found.client("secretsmanager").create_secret(Name=SECRET, SecretString=json.dumps({"password": KEY}))
+        yield found
+        process.terminate()
+
+
+class Snapshots:
+    """The tool on a host, and what it has published."""
+
+    def __init__(self, host, api):
+        self.host, self.api, self.s3 = host, api, api.client("s3")
+        self.settings = json.loads(host.file("/etc/chromafleet/snapshot.json").content_string)
+        self.cell = self.settings["cell"]
+
+    def get(self, key):
+        """An object of the cell; None where it is not there."""
+        try:
+            return self.s3.get_object(Bucket=BUCKET, Key=f"{self.cell}/{key}")["Body"].read()
+        except self.s3.exceptions.NoSuchKey:
+            return None
+
+    def keys(self, prefix):
+        listed = self.s3.list_objects_v2(Bucket=BUCKET, Prefix=f"{self.cell}/{prefix}").get("Contents", [])
+        return [item["Key"].removeprefix(f"{self.cell}/") for item in listed]
+
+    def latest(self):
+        found = self.get("latest.json")
+        return json.loads(found) if found else None
+
+    def now(self):
+        """By the unit; the published record."""
+        self.host.check_output(f"{TOOL} now")
+        return self.latest()
+
+    def take(self, **changes):
+        """At once, with some settings changed; exit code, what it said, and the status."""
+        text = json.dumps(self.settings | changes)
+        self.host.check_output("cat > /srv/settings.json <<'END'\n" + text + "\nEND")
+        done = self.host.run(f"{TOOL} --settings /srv/settings.json take")
+        return done.rc, done.stdout + done.stderr, self.status()
+
+    def status(self):
+        return json.loads(self.host.check_output(f"{TOOL} status"))
+
+    def metrics(self):
+        """What is reported, as the agent would get it."""
+        listen = (
+            "import socket, subprocess; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('127.0.0.1', 8125)); "
+            f"s.settimeout(20); subprocess.run(['{TOOL}', 'report'], check=True); print(s.recv(4096).decode())"
+        )
+        said = self.host.check_output("python3 -c %s", listen)
+        return {line.split(":")[0]: (float(line.split(":")[1].split("|")[0]), line.split("#")[1]) for line in said.splitlines()}
+
+
+@pytest.fixture(scope="module")
+def snapshots(host, api):
+    return Snapshots(host, api)
