@@ -31,6 +31,17 @@ def api():
         found.client("secretsmanager").create_secret(Name=SECRET, SecretString=json.dumps({"password": KEY}))
         yield found
         process.terminate()
+#: In the agent's place; nginx and others send to it as well.
+LISTEN = f"""
+import socket, subprocess
+agent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+agent.bind(("127.0.0.1", 8125))
+agent.settimeout(20)
+subprocess.run(["{TOOL}", "report"], check=True)
+while "SnapshotAge" not in (said := agent.recv(4096).decode()):
+    pass
+print(said)
+"""
 
 
 class Snapshots:
@@ -73,12 +84,9 @@ class Snapshots:
 
     def metrics(self):
         """What is reported, as the agent would get it."""
-        listen = (
-            "import socket, subprocess; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('127.0.0.1', 8125)); "
-            f"s.settimeout(20); subprocess.run(['{TOOL}', 'report'], check=True); print(s.recv(4096).decode())"
-        )
-        said = self.host.check_output("python3 -c %s", listen)
-        return {line.split(":")[0]: (float(line.split(":")[1].split("|")[0]), line.split("#")[1]) for line in said.splitlines()}
+        said = self.host.check_output("python3 -c %s", LISTEN)
+        lines = [line for line in said.splitlines() if line.startswith(("Snapshot", "WriteFence"))]
+        return {line.split(":")[0]: (float(line.split(":")[1].split("|")[0]), line.split("#")[1]) for line in lines}
 
 
 @pytest.fixture(scope="module")
