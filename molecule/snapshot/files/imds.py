@@ -28,7 +28,11 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, "molecule-writer")
         elif self.path == f"{ROLES}molecule-writer":
             ends = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
-            keys = {"AccessKeyId": "ASIAMOLECULE", "SecretAccessKey": "molecule-secret-key", "Token": "molecule-session"}
+            keys = {
+                "AccessKeyId": "ASIAMOLECULE",
+                "SecretAccessKey": "molecule-secret-key",
+                "Token": "molecule-session",
+            }
             more = {"Code": "Success", "Type": "AWS-HMAC", "LastUpdated": ends, "Expiration": ends}
             self.answer(200, json.dumps(keys | more))
         else:

@@ -61,7 +61,15 @@ def write(base, name, log, until):
         except urllib.error.HTTPError as error:
             log({"time": time.time(), "refused": error.code, "collection": name})
             continue
-        log({"time": time.time(), "acknowledged": True, "seconds": time.time() - began, "collection": name, "records": batch})
+        log(
+            {
+                "time": time.time(),
+                "acknowledged": True,
+                "seconds": time.time() - began,
+                "collection": name,
+                "records": batch,
+            }
+        )
         versions |= batch
         versions = {key: value for key, value in versions.items() if value}
 
@@ -84,7 +92,9 @@ def compare(base, lines, before):
             continue
         found = {}
         while True:
-            page = ask(base, f"/{collection['id']}/get", {"limit": 500, "offset": len(found), "include": ["embeddings"]})
+            page = ask(
+                base, f"/{collection['id']}/get", {"limit": 500, "offset": len(found), "include": ["embeddings"]}
+            )
             found |= dict(zip(page["ids"], page["embeddings"] or [], strict=True))
             if len(page["ids"]) < 500:
                 break

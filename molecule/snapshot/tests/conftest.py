@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 sys.path.append(str(ROOT / "tests"))
-from local_api import LocalApi
+from local_api import LocalApi  # noqa: E402 - it is found by the line before
 
 PORT = 5511
 BUCKET = "molecule-snapshots"
@@ -31,6 +31,8 @@ def api():
         found.client("secretsmanager").create_secret(Name=SECRET, SecretString=json.dumps({"password": KEY}))
         yield found
         process.terminate()
+
+
 #: In the agent's place; nginx and others send to it as well.
 LISTEN = f"""
 import socket, subprocess

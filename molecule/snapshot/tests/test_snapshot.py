@@ -7,7 +7,8 @@ import pytest
 from conftest import BUCKET, KEY, SECRET
 
 COLLECTIONS = "https://127.0.0.1/api/v2/tenants/default_tenant/databases/default_database/collections"
-CURL = "curl --silent --show-error --fail --insecure --max-time 20 --header 'Authorization: Bearer molecule-admin-0123456789abcdef'"
+TOKEN = "molecule-admin-0123456789abcdef"
+CURL = f"curl --silent --show-error --fail --insecure --max-time 20 --header 'Authorization: Bearer {TOKEN}'"
 WORK = "/var/lib/chromadb/snapshot"
 IMAGE = "$(docker inspect --format {{.Image}} chromadb)"
 
@@ -75,12 +76,17 @@ def test_record_tells_what_it_is(host, snapshots):
     record = snapshots.latest()
     assert json.loads(snapshots.get(f"snapshots/{record['id']}.json")) == record
     assert record["chroma"]["version"] == "1.5.9"
-    assert record["chroma"]["image"] == json.loads(host.file("/etc/ansible/facts.d/molecule.fact").content_string)["image"]
+    assert (
+        record["chroma"]["image"] == json.loads(host.file("/etc/ansible/facts.d/molecule.fact").content_string)["image"]
+    )
     assert record["records"] == sum(collection["records"] for collection in record["collections"]) > 0
     assert "chroma.sqlite3" in record["files"]
     assert record["bytes"] == sum(file["bytes"] for file in record["files"].values())
     assert record["samples"] > 0
-    assert list(record["seconds"]) == ["prepare", "copy", "prove", "upload", "read back", "publish"][: len(record["seconds"])]
+    assert (
+        list(record["seconds"])
+        == ["prepare", "copy", "prove", "upload", "read back", "publish"][: len(record["seconds"])]
+    )
     told = snapshots.metrics()
     assert told["SnapshotFailed"][0] == 0
     assert told["SnapshotAgeSeconds"][0] < 300
@@ -177,10 +183,10 @@ def test_killed_in_a_step(host, snapshots, step):
     host.check_output("rm -f /var/lib/chromafleet/snapshot.json; systemctl reset-failed chromafleet-snapshot; true")
     host.check_output("systemctl start --no-block chromafleet-snapshot.service")
     file = "/var/lib/chromafleet/snapshot.json"
-    look = f"until grep -q '\"step\": \"{step}\"' {file} 2>/dev/null; do sleep 0.01; done"
+    look = f'until grep -q \'"step": "{step}"\' {file} 2>/dev/null; do sleep 0.01; done'
     host.check_output("timeout 60 bash -c %s", look)
     host.check_output("systemctl kill --signal=KILL chromafleet-snapshot.service")
-    host.check_output("timeout 60 sh -c 'while systemctl is-active chromafleet-snapshot | grep activ; do sleep 0.1; done'")
+    host.check_output("timeout 60 sh -c 'until systemctl is-failed chromafleet-snapshot; do sleep 0.1; done'")
     began = time.monotonic()
     serves(host)
     assert time.monotonic() - began < 10

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from settings import Settings
 
 CONFIG = botocore.config.Config(
-    connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3}, s3={"addressing_style": "auto"}
+    connect_timeout=5,
+    read_timeout=30,
+    retries={"mode": "standard", "total_max_attempts": 3},
+    s3={"addressing_style": "auto"},
 )
 
 

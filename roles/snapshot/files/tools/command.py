@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Snapshots of this cell's ChromaDB.
 
-  chromafleet-snapshot now         make one now, and tell how far it is
-  chromafleet-snapshot status      how the last attempt went, as JSON
-  chromafleet-snapshot list        the published ones
-  chromafleet-snapshot restic ...  restic, with the repository and its key
+chromafleet-snapshot now         make one now, and tell how far it is
+chromafleet-snapshot status      how the last attempt went, as JSON
+chromafleet-snapshot list        the published ones
+chromafleet-snapshot restic ...  restic, with the repository and its key
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def listed(settings: Settings) -> int:
     shelf = Shelf(settings)
     for snapshot in shelf.ids():
         if record := shelf.record(snapshot):
-            print(f"{snapshot}  {record['bytes'] / 1e6:10.1f} MB  {record['records']:10} records  {record['chroma']['version']}")
+            size, version = f"{record['bytes'] / 1e6:10.1f} MB", record["chroma"]["version"]
+            print(f"{snapshot}  {size}  {record['records']:10} records  ChromaDB {version}")
     return 0
 
 

@@ -38,7 +38,7 @@ def make(settings: Settings, asked: list[str]) -> dict[str, Any]:
 
 
 def keep(copy: Path, place: Path) -> None:
-    """Hard links, which stay when the checkpoint goes: a copy is never written to, and needs no second place on the disk."""
+    """Hard links, which stay when the checkpoint goes: nobody writes to a copy, and it takes no room a second time."""
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(copy, place, copy_function=os.link)
     owner = copy.stat()
@@ -47,7 +47,7 @@ def keep(copy: Path, place: Path) -> None:
 
 
 def release(settings: Settings) -> None:
-    """Let writes go on where a run that was killed has left them waiting; the fence would open by itself only after a while."""
+    """Let writes go on that a killed run has left waiting; the fence opens by itself, but only after a while."""
     checkpoints = Path(settings.checkpoint[settings.checkpoint.index("--checkpoints") + 1])
     if not checkpoints.is_dir():
         return

@@ -41,5 +41,7 @@ def of_code(code: str, place: str, said: str) -> Fault:
 
 def unreachable(place: str, said: str) -> Fault:
     """No connection, or no answer in time."""
-    advice = "see the routes to S3 and Secrets Manager (VPC endpoints, NAT, security groups); the next snapshot tries again"
-    return Fault("unreachable", f"{place} can't be reached ({said}); {advice}.")
+    advice = (
+        "see the routes to S3 and Secrets Manager (VPC endpoints, NAT, security groups); the next snapshot tries again"
+    )
+    return Fault("unreachable", f"{place} can't be reached ({said}); {advice}. The next snapshot tries again.")

@@ -144,7 +144,11 @@ def read_back(server: Server, data: Path, collection: Collection, progress: Call
         got = server.ask(f"{collection.id}/get", {"ids": names, "include": ["embeddings"]})
         vectors = got.get("embeddings") or []
         # JSON has no infinities, and a sum that is none is as good as looking at each number.
-        sound = sum(1 for vector in vectors if vector and collection.dimension in (None, len(vector)) and math.isfinite(sum(vector)))
+        sound = sum(
+            1
+            for vector in vectors
+            if vector and collection.dimension in (None, len(vector)) and math.isfinite(sum(vector))
+        )
         if sound < len(names):
             raise Fault("broken-copy", f"{collection}: {sound} of {len(names)} embeddings came back.")
         read += sound
@@ -163,7 +167,9 @@ def batches(data: Path, collection: Collection) -> Iterator[list[str]]:
         yield [name for _, name in rows]
 
 
-def prove(settings: Settings, copy: Path, image: str, answers: list[dict[str, Any]], progress: Callable[[float], None]) -> list[dict[str, Any]]:
+def prove(
+    settings: Settings, copy: Path, image: str, answers: list[dict[str, Any]], progress: Callable[[float], None]
+) -> list[dict[str, Any]]:
     """Prove a copy, or raise a Fault; the collections with their counts. The copy itself is left as it is."""
     data = copy.parent / "proof"
     command = ["cp", "--archive", "--reflink=auto", str(copy), str(data)]
@@ -197,23 +203,25 @@ def prove(settings: Settings, copy: Path, image: str, answers: list[dict[str, An
             answer = by_id.pop(collection.id, None)
             if answer and (said := samples.fault_of(throwaway.server, answer)):
                 raise Fault("broken-copy", f"{collection}: {said}.")
-            records.append(
-                {"tenant": collection.tenant, "database": collection.database, "name": collection.name, "id": collection.id,
-                 "dimension": collection.dimension, "records": count}
-            )  # fmt: skip
+            place = {"tenant": collection.tenant, "database": collection.database, "name": collection.name}
+            records.append({**place, "id": collection.id, "dimension": collection.dimension, "records": count})
         if by_id:
-            raise Fault("broken-copy", f"{len(by_id)} collections that the live server answered for are not in the copy.")
+            raise Fault(
+                "broken-copy", f"{len(by_id)} collections that the live server answered for are not in the copy."
+            )
     except urllib.error.HTTPError as error:
         said = error.read(300).decode(errors="replace")
         raise Fault("broken-copy", f"{where}: the throw-away server answered {error.code}: {said}") from None
     except (OSError, ValueError) as error:
         if throwaway.killed_for_memory():
             text = (
-                f"The throw-away server needs more than {throwaway.limit // MIB} MiB of memory for {where}; take an instance with more "
-                "memory, so that the largest collection fits in twice, or set snapshot_proof_memory."
+                f"The throw-away server needs more than {throwaway.limit // MIB} MiB of memory for {where}; take an "
+                "instance with more memory, so that the largest collection fits in twice, or set snapshot_proof_memory."
             )
             raise Fault("memory", text) from None
-        raise Fault("broken-copy", f"{where}: the throw-away server gave no answer ({error}): {throwaway.end()}") from None
+        raise Fault(
+            "broken-copy", f"{where}: the throw-away server gave no answer ({error}): {throwaway.end()}"
+        ) from None
     finally:
         remove()
         shutil.rmtree(data, ignore_errors=True)

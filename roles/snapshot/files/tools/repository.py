@@ -58,8 +58,8 @@ class Repository:
         if code == NO_REPOSITORY and expected:
             raise faults.Fault(
                 "repository-gone",
-                f"{self.settings.place}/restic is gone, although {self.settings.place}/latest.json names a snapshot in it; bring it "
-                "back from the bucket's versions, or delete latest.json to begin a new one.",
+                f"{self.settings.place}/restic is gone, although {self.settings.place}/latest.json names a snapshot in "
+                "it; bring it back from the bucket's versions, or delete latest.json to begin a new one.",
             )
         if code == NO_REPOSITORY:
             self.run("--quiet", "init")
@@ -69,7 +69,19 @@ class Repository:
     def backup(self, folder: Path, snapshot: str, when: str, progress: Callable[[float], None]) -> dict[str, Any]:
         """Store a directory; what restic says at the end."""
         limit = ["--limit-upload", str(self.settings.upload_limit)] if self.settings.upload_limit else []
-        command = ["restic", "--json", *limit, "backup", "--host", self.settings.cell, "--tag", snapshot, "--time", when, "."]
+        command = [
+            "restic",
+            "--json",
+            *limit,
+            "backup",
+            "--host",
+            self.settings.cell,
+            "--tag",
+            snapshot,
+            "--time",
+            when,
+            ".",
+        ]
         summary: dict[str, Any] = {}
         with subprocess.Popen(
             command, env=self.environment, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -114,9 +126,10 @@ class Repository:
         if process.returncode != 0:
             raise faults.Fault(
                 "unreadable",
-                f"The snapshot can't be read back from {self.settings.place}/restic ({last_line(said)}); nothing was published. If it says "
-                "so again: `chromafleet-snapshot restic check --read-data` names the damaged packs, `chromafleet-snapshot restic repair "
-                "packs ID...` takes them out, and the next snapshot stores their content again.",
+                f"The snapshot can't be read back from {self.settings.place}/restic ({last_line(said)}); nothing "
+                "was published. If it says so again, `chromafleet-snapshot restic check --read-data` names the "
+                "damaged packs, `chromafleet-snapshot restic repair packs ID...` takes them out, and the next snapshot stores "
+                "their content again.",
             )
         return found
 
@@ -143,11 +156,14 @@ class Repository:
         if code == WRONG_KEY or "wrong password" in words:
             return faults.Fault(
                 "wrong-key",
-                f"The key in the secret {self.settings.secret} does not open {place}; the repository was made with another one: bring that "
-                "version of the secret back (`aws secretsmanager list-secret-version-ids`), or no snapshot in it can be read.",
+                f"The key in the secret {self.settings.secret} does not open {place}; the repository was made with "
+                "another one: bring that version of the secret back "
+                "(`aws secretsmanager list-secret-version-ids`), or no snapshot in it can be read.",
             )
         if code == LOCKED or "already locked" in words:
-            advice = "where no other host works on it, `chromafleet-snapshot restic unlock --remove-all` removes the lock"
+            advice = (
+                "where no other host works on it, `chromafleet-snapshot restic unlock --remove-all` removes the lock"
+            )
             return faults.Fault("locked", f"{place} is locked ({last_line(said)}); {advice}.")
         if "no space left" in words:
             advice = "the root disk has no room for restic's cache and temporary files: enlarge it, or empty it"

@@ -2,8 +2,8 @@
 """Asks the live server sample queries, with which the copy's answers are compared.
 
 In two steps: which queries, before the copy is made (`choose`); the answers, while writes are held back (`ask`), in as
-little time as possible. Chroma's index is approximate, and the copy builds the part that was not on the disk yet anew:
-so what is compared exactly is the records, their vectors and the counts, and of the answers to a query most must be the same.
+little time as possible. Chroma's index is approximate, and the copy builds the part anew that was not on the disk yet:
+records, vectors and counts must be equal, and most of what a query finds.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ def ask(server: Server, questions: list[dict[str, Any]], seconds: float) -> list
             raise
         except TimeoutError:
             break
-        answers.append({**question, "count": count, "records": dict(zip(found["ids"][0], found["embeddings"][0], strict=True))})
+        answers.append(
+            {**question, "count": count, "records": dict(zip(found["ids"][0], found["embeddings"][0], strict=True))}
+        )
     return answers
 
 
@@ -83,7 +85,9 @@ def fault_of(server: Server, answer: dict[str, Any]) -> str | None:
         return f"{different} of {len(records)} records that a query found have other vectors than in the live server"
     found = server.ask(f"{collection}/query", query(answer["vector"]))["ids"][0]
     if len(set(found) & set(records)) < SAME * len(records):
-        return f"a query finds {len(set(found) & set(records))} of the {len(records)} records that the live server found"
+        return (
+            f"a query finds {len(set(found) & set(records))} of the {len(records)} records that the live server found"
+        )
     return None
 
 

@@ -47,7 +47,11 @@ class Shelf:
         with aws.explained(self.settings.place):
             for key in (f"{self.prefix}{record['id']}.json", self.latest_key):
                 self.s3.put_object(
-                    Bucket=self.settings.bucket, Key=key, Body=body, ContentType="application/json", CacheControl="no-store"
+                    Bucket=self.settings.bucket,
+                    Key=key,
+                    Body=body,
+                    ContentType="application/json",
+                    CacheControl="no-store",
                 )
 
     def remove(self, snapshot: str) -> None:

@@ -61,7 +61,9 @@ class Snapshot:
         collections = proof.prove(self.settings, kept, self.image, answers, self.state.progress)
         self.state.step("upload")
         when = time.strptime(made["id"][:15], "%Y%m%dT%H%M%S")
-        summary = self.repository.backup(kept, made["id"], time.strftime("%Y-%m-%d %H:%M:%S", when), self.state.progress)
+        summary = self.repository.backup(
+            kept, made["id"], time.strftime("%Y-%m-%d %H:%M:%S", when), self.state.progress
+        )
         self.uploaded = summary["snapshot_id"]
         self.state.step("read back")
         if said := copies.difference(files, self.repository.read_back(self.uploaded)):
@@ -157,9 +159,11 @@ def clean_up(settings: Settings) -> int:
 def summary(last: dict[str, Any]) -> str:
     """One line about a snapshot."""
     seconds = ", ".join(f"{step} {number:.1f}" for step, number in last["seconds"].items())
+    size, stored = last["bytes"] / 1e6, last["stored_bytes"] / 1e6
+    fenced = last["fenced_seconds"]
     return (
-        f"Snapshot {last['id']} is published: {last['records']} records in {last['collections']} collections, {last['bytes'] / 1e6:.1f} MB "
-        f"({last['stored_bytes'] / 1e6:.1f} MB stored anew); writes waited {last['fenced_seconds']:.2f} s; seconds: {seconds}."
+        f"Snapshot {last['id']} is published: {last['records']} records in {last['collections']} collections, "
+        f"{size:.1f} MB ({stored:.1f} MB stored anew); writes waited {fenced:.2f} s; seconds: {seconds}."
     )
 
 
@@ -211,4 +215,8 @@ def fail(attempt: Snapshot, fault: Fault) -> None:
     before = f"The newest one is still {last['id']}." if last else "There is none yet."
     attempt.undo()
     attempt.state.end(state="failed", kind=fault.kind, error=str(fault))
-    print(f"No snapshot was published, in the step `{step}`: {fault} {before} Serving goes on.", file=sys.stderr, flush=True)
+    print(
+        f"No snapshot was published, in the step `{step}`: {fault} {before} Serving goes on.",
+        file=sys.stderr,
+        flush=True,
+    )
