@@ -47,6 +47,14 @@ def now(settings: Settings) -> int:
     return 1
 
 
+def brief(settings: Settings, after: int) -> str:
+    """The step and how far it is, or how it ended; `after` is when the attempt before this one ended."""
+    known = status.read(settings.status)
+    if known.get("state") == "running":
+        return "killed" if status.interrupted(settings.status) else f"{known.get('step')} {known.get('percent', 0)} %"
+    return known.get("state", "") if known.get("ended", 0) > after else "begins"
+
+
 def restic(settings: Settings, file: Path, arguments: list[str]) -> int:
     """Become restic."""
     from repository import Repository
@@ -76,6 +84,7 @@ def main() -> int:
     # The last three are for systemd.
     for verb in ("now", "status", "list", "take", "clean", "report"):
         verbs.add_parser(verb)
+    verbs.add_parser("brief").add_argument("--after", type=int, default=0, help=argparse.SUPPRESS)
     verbs.add_parser("restic").add_argument("arguments", nargs=argparse.REMAINDER)
     given = parser.parse_args()
     settings = files.load(given.settings)
@@ -85,6 +94,9 @@ def main() -> int:
                 return now(settings)
             case "status":
                 print(json.dumps(status.read(settings.status), indent=1))
+                return 0
+            case "brief":
+                print(brief(settings, given.after))
                 return 0
             case "list":
                 return listed(settings)

@@ -128,8 +128,8 @@ class Repository:
                 "unreadable",
                 f"The snapshot can't be read back from {self.settings.place}/restic ({last_line(said)}); nothing "
                 "was published. If it says so again, `chromafleet-snapshot restic check --read-data` names the "
-                "damaged packs, `chromafleet-snapshot restic repair packs ID...` takes them out, and the next snapshot stores "
-                "their content again.",
+                "damaged packs, `chromafleet-snapshot restic repair packs ID...` takes them out, and the next "
+                "snapshot stores their content again.",
             )
         return found
 
