@@ -1,5 +1,6 @@
 """A snapshot holds every acknowledged write, nothing broken is ever published, and serving goes on whatever happens."""
 
+import contextlib
 import json
 import time
 
@@ -100,10 +101,11 @@ def test_a_new_host_knows_the_snapshot_of_the_one_before(host, snapshots):
     assert snapshots.status()["last"]["id"] == snapshots.latest()["id"]
 
 
-def refused(host, snapshots, kind, **changes):
+def refused(host, snapshots, kind, during=contextlib.nullcontext, **changes):
     """An attempt that must fail: what was published stays, the metric tells, serving goes on; the sentence."""
     before = snapshots.get("latest.json")
-    code, said, state = snapshots.take(**changes)
+    with during():
+        code, said, state = snapshots.take(**changes)
     assert (code, state["state"], state.get("kind")) == (1, "failed", kind), said
     assert snapshots.get("latest.json") == before
     assert f"The newest one is still {json.loads(before)['id']}. Serving goes on." in said
@@ -147,12 +149,15 @@ def test_unreachable(host, snapshots):
     ("code", "kind"), [("ExpiredToken", "expired-credentials"), ("AccessDenied", "access-denied"), ("SlowDown", "slow")]
 )
 def test_refused_by_s3(host, snapshots, api, code, kind):
-    api.inject("s3", "GetObject", code, status=503 if kind == "slow" else 403, times=20)
-    try:
-        said = refused(host, snapshots, kind)
-    finally:
-        api.heal()
-    assert code in said
+    @contextlib.contextmanager
+    def injected():
+        api.inject("s3", "GetObject", code, status=503 if kind == "slow" else 403, times=20)
+        try:
+            yield
+        finally:
+            api.heal()
+
+    assert code in refused(host, snapshots, kind, injected)
 
 
 def test_wrong_key(host, snapshots, api):

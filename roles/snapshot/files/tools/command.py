@@ -85,8 +85,11 @@ def main() -> int:
     for verb in ("now", "status", "list", "take", "clean", "report"):
         verbs.add_parser(verb)
     verbs.add_parser("brief").add_argument("--after", type=int, default=0, help=argparse.SUPPRESS)
-    verbs.add_parser("restic").add_argument("arguments", nargs=argparse.REMAINDER)
-    given = parser.parse_args()
+    verbs.add_parser("restic")
+    # Behind `restic` all is restic's, options too.
+    arguments = sys.argv[1:]
+    mine = arguments.index("restic") + 1 if "restic" in arguments else len(arguments)
+    given = parser.parse_args(arguments[:mine])
     settings = files.load(given.settings)
     try:
         match given.verb:
@@ -105,7 +108,7 @@ def main() -> int:
             case "report":
                 return report.run(settings)
             case "restic":
-                return restic(settings, given.settings, given.arguments)
+                return restic(settings, given.settings, arguments[mine:])
             case _:
                 return take.take(settings, given.settings)
     except Fault as fault:
