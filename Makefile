@@ -54,7 +54,7 @@ molecule: images  ## One scenario per host role, on Debian 12 and 13
 	pytest tests/molecule
 
 .PHONY: soak
-soak: images  ## Long proofs: each layer's life by itself, forty kills of ChromaDB, the query cache for ten minutes (SOAK_SECONDS)
+soak: images  ## Long proofs: each layer's life by itself, a hundred kills of ChromaDB, a hundred snapshots under load, the query cache for ten minutes (SOAK_SECONDS)
 	pytest $(PARALLEL) -m long tests/unit
 	pytest $(PARALLEL) -m long tests/provision
 	pytest -m long tests/e2e

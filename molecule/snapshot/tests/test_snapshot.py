@@ -5,13 +5,12 @@ import json
 import time
 
 import pytest
-from conftest import BUCKET, KEY, SECRET
+from published import BUCKET, KEY, SECRET
 
 COLLECTIONS = "https://127.0.0.1/api/v2/tenants/default_tenant/databases/default_database/collections"
 TOKEN = "molecule-admin-0123456789abcdef"
 CURL = f"curl --silent --show-error --fail --insecure --max-time 20 --header 'Authorization: Bearer {TOKEN}'"
 WORK = "/var/lib/chromadb/snapshot"
-IMAGE = "$(docker inspect --format {{.Image}} chromadb)"
 
 
 def serves(host):
@@ -21,23 +20,6 @@ def serves(host):
         host.check_output(f"{CURL} --header 'Content-Type: application/json' --data '{body}' {COLLECTIONS}")
     )
     assert host.check_output(f"{CURL} {COLLECTIONS}/{collection['id']}/count") == "0"
-
-
-def restored(host, snapshots, record):
-    """A server on what restic gives back; its address."""
-    host.check_output("docker rm --force restored; rm -rf /var/lib/chromadb/restored")
-    host.check_output(
-        f"chromafleet-snapshot restic restore {record['restic_snapshot']} --target /var/lib/chromadb/restored"
-    )
-    host.check_output("chown -R 10001:10001 /var/lib/chromadb/restored")
-    host.check_output(
-        "docker run --detach --name restored --user 10001:10001 --publish 127.0.0.1:8098:8000 "
-        "--volume /etc/chromafleet/snapshot-proof.yaml:/config.yaml:ro "
-        f"--volume /var/lib/chromadb/restored:/data {IMAGE}"
-    )
-    wait = "until curl --silent --fail http://127.0.0.1:8098/api/v2/heartbeat; do sleep 0.2; done"
-    host.check_output("timeout 60 sh -c %s", wait)
-    return "http://127.0.0.1:8098"
 
 
 def test_units(host):
@@ -63,7 +45,7 @@ def test_every_acknowledged_write_is_in_it(host, snapshots):
     record = snapshots.now()
     host.check_output("timeout 60 sh -c 'while pgrep -f [w]rites.py; do sleep 0.2; done'")
     assert host.file("/srv/writes.out").content_string == ""
-    base = restored(host, snapshots, record)
+    base = snapshots.restored(record)
     compared = json.loads(
         host.check_output(f"python3 /srv/writes.py --log /srv/writes.log --base {base} --before {before}")
     )
