@@ -1,4 +1,4 @@
-"""A hundred snapshots (SOAK_SNAPSHOTS) under write load, each restored and compared; prints a line of docs/snapshots.md."""
+"""A hundred snapshots (SOAK_SNAPSHOTS) under load, each restored and compared; prints a line of docs/snapshots.md."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def snapshots():
 def test_no_snapshot_lacks_an_acknowledged_write(snapshots, capsys):
     host = snapshots.host
     host.check_output("rm -rf /srv/writes.log /var/cache/chromafleet/restic/*")
-    load = "setsid python3 /srv/writes.py --clients 3 --seconds 99999 --log /srv/writes.log >/srv/writes.out 2>&1 & echo $!"
+    load = "setsid /srv/writes.py --clients 3 --seconds 99999 --log /srv/writes.log >/srv/writes.out 2>&1 & echo $!"
     pid = host.check_output(load)
     fenced, seconds, unusable, sure = [], [], [], 0
     try:
