@@ -51,13 +51,14 @@ bench-data-plane: images compiler  ## Measure a host against bare Chroma (12 min
 
 .PHONY: molecule
 molecule: images  ## One scenario per host role, on Debian 12 and 13
-	pytest tests/molecule
+	pytest -m long tests/molecule
 
 .PHONY: soak
-soak: images  ## Long proofs: each layer's life by itself, a hundred kills of ChromaDB, a hundred snapshots under load, the query cache for ten minutes (SOAK_SECONDS)
+soak: images  ## Long proofs: each layer's life, each role on each Debian, kills of ChromaDB, a hundred snapshots under load, the query cache for ten minutes (SOAK_SECONDS)
 	pytest $(PARALLEL) -m long tests/unit
-	pytest $(PARALLEL) -m long tests/provision
-	pytest -m long tests/e2e
+	pytest $(PARALLEL) -m '' tests/provision
+	pytest -m long tests/molecule
+	pytest -m '' tests/e2e
 	pytest tests/soak
 
 .PHONY: e2e

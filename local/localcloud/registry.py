@@ -23,6 +23,8 @@ auth: {htpasswd: {realm: ecr, path: /registry/htpasswd}}
 def start() -> None:
     """Run the registry; it is reached as localhost from here and under ECR's name from a VPC."""
     if inspect("container", network.REGISTRY):
+        # It is there, but does not run after the machine or dockerd was started again.
+        docker("start", network.REGISTRY)
         return
     folder = state_dir() / "registry"
     folder.mkdir(exist_ok=True, mode=0o700)

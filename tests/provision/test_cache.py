@@ -6,6 +6,8 @@ import pytest
 from local_api import LocalApi
 from role_runs import KEY, RoleRuns
 
+pytestmark = pytest.mark.long
+
 NAME = "demo-main"
 PARTS = {
     ("security group", "demo-main-cache"),

@@ -8,6 +8,8 @@ import pytest
 from local_api import REGION, LocalApi
 from role_runs import RoleRuns
 
+pytestmark = pytest.mark.long
+
 ACCOUNT = "123456789012"
 ELB = f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}"
 TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:demo-main-alarms"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import drifts
+import pytest
 from lifecycle import Environment
 from steps import Lifecycle
 
@@ -24,3 +25,11 @@ class TestProduction(Lifecycle):
             drifts.edit_the_dashboard,
         )
         return {hand(environment) for hand in hands}
+
+    @pytest.mark.long
+    def test_destroy_again(self, environment: Environment) -> None:
+        super().test_destroy_again(environment)
+
+    @pytest.mark.long
+    def test_create_after_destroy_with_the_deployers_policy_only(self, environment: Environment) -> None:
+        super().test_create_after_destroy_with_the_deployers_policy_only(environment)

@@ -2,7 +2,7 @@
 
 import pytest
 
-testinfra_hosts = ["ansible://docker-debian12", "ansible://docker-debian13"]
+testinfra_hosts = ["ansible://docker-debian*"]
 
 PRIMARY = "127.0.0.1:5000/fleet/tiny"
 FALLBACK = "127.0.0.1:5001/other/tiny"

@@ -36,6 +36,8 @@ class Load:
     def __init__(self):
         self.seen = collections.defaultdict(collections.Counter)
         self.slowest = collections.defaultdict(float)
+        #: What clients wanted to have added, and the status that they were told of it.
+        self.added = {}
         self.ended = threading.Event()
 
     def note(self, kind, client, *request):
