@@ -106,6 +106,7 @@ def copy(data: Path, target: Path) -> None:
     for _ in range(ATTEMPTS):
         before = index_files(data)
         target.mkdir(mode=0o700)
+        own(target, data)
         # SQLite first: vector files that are younger than what it tells take what is replayed to them a second time.
         # While this holds the lock nobody writes into the file; it is read by another process, since closing it in
         # this one would end the lock.

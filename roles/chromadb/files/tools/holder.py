@@ -37,6 +37,8 @@ class Holder:
         self.volume = volume
         self.host = this_host()
         self.beats = 0
+        # A host held it and never released it: what was in its memory only is lost. On the volume until it is seen to.
+        self.doubt = False
         self.page = mmap.mmap(-1, PAGE)  # aligned, as direct access wants it
 
     def take(self) -> None:
@@ -54,7 +56,9 @@ class Holder:
         if os.fstat(self.file).st_size < PAGE:
             self._write({})
         first = self._read()
+        self.doubt = bool(first.get("doubt"))
         if first.get("host") not in (None, self.host):
+            self.doubt = True
             for _ in range(LOOKS):
                 time.sleep(INTERVAL)
                 if self._read() != first:
@@ -68,12 +72,15 @@ class Holder:
         if not taking and self._read().get("host") != self.host:
             raise HeldError(f"{self.volume} was taken by another host")
         self.beats += 1
-        self._write({"host": self.host, "beats": self.beats})
+        self._write({"host": self.host, "beats": self.beats} | self._doubt())
 
     def release(self) -> None:
         """Let the next host in without waiting."""
         if self._read().get("host") == self.host:
-            self._write({})
+            self._write(self._doubt())
+
+    def _doubt(self) -> dict[str, object]:
+        return {"doubt": True} if self.doubt else {}
 
     def _read(self) -> dict[str, object]:
         os.preadv(self.file, [self.page], 0)

@@ -5,6 +5,9 @@ A segment goes back to the newest checkpoint that has it whole, or is made anew 
 how far it goes. First of all it is proved, for every torn segment, that the queue still has all that is younger: the
 record that the checkpoint's segment ends with is still there, and each record that SQLite knows gets a vector.
 
+Segments are also taken back that are whole, but were written by a host that failed: Chroma never has its vector files
+written to the disk, so that what was in that host's memory only is missing in the middle of them, which nothing shows.
+
 The order makes a kill at any moment harmless: torn files aside, SQLite told, files from the checkpoint in their place.
 Until the last step the segment's directory is missing, and the next start does all of it again. The torn files of the
 last recoveries are kept. No server may use the data meanwhile.
@@ -24,16 +27,21 @@ import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import check
 import checkpoint
 import wal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 TORN_KEPT = 3
 RECORDS = "SELECT embedding_id FROM embeddings WHERE segment_id = ?"
 YOUNGER = """
     SELECT operation, id, vector IS NOT NULL FROM embeddings_queue WHERE topic = ? AND seq_id > ? ORDER BY seq_id
 """
+DOUBT = "the host that wrote it failed, and had perhaps not written all of it to the disk"
 UPDATE, DELETE = 1, 3  # the other operations add a record that isn't there
 
 
@@ -127,6 +135,26 @@ def plan(database: sqlite3.Connection, damage: check.Damage, sources: list[Path]
     raise LostError(f"collection {damage.collection}, segment {segment.id} can't be recovered: {'; '.join(reasons)}")
 
 
+def doubtful(data: Path, checkpoints: Path) -> list[check.Damage]:
+    """Segments that were written since the newest checkpoint, with which all that was there was written to the disk."""
+    sources = checkpoint.proved(checkpoints)
+    until: dict[str, int] = {}
+    if sources:
+        with wal.connect(sources[0]) as copy:
+            until = dict(copy.execute("SELECT segment_id, seq_id FROM max_seq_id"))
+    if not (data / check.DATABASE).exists():
+        return []
+    with wal.connect(data) as database:
+        if not wal.has_tables(database):
+            return []
+        rows = database.execute(check.SEGMENTS, (check.VECTOR_SEGMENT,)).fetchall()
+    return [
+        check.Damage(DOUBT, one.collection, one.collection_id, one.id, one.database, one.tenant)
+        for one in (check.Segment(*row) for row in rows)
+        if one.persisted_until is not None and one.persisted_until != until.get(one.id)
+    ]
+
+
 def write(path: Path, plans: list[Plan]) -> None:
     """A report, as a whole or not at all."""
     new = path.with_suffix(".new")
@@ -176,12 +204,30 @@ def put_in_place(staged: Path, data: Path) -> None:
         checkpoint.sync(data)
 
 
-def recover(data: Path, checkpoints: Path, torn: Path, damages: list[check.Damage]) -> list[Plan]:
-    """Recover every torn segment, or none and raise LostError."""
+def plans_for(
+    data: Path, checkpoints: Path, damages: list[check.Damage], doubts: Iterable[check.Damage] = ()
+) -> list[Plan]:
+    """How each segment is recovered; a doubtful one stays as it is where it can't be."""
+    sources = checkpoint.proved(checkpoints)
+    with wal.connect(data) as database:
+        plans = [plan(database, damage, sources) for damage in damages]
+        for doubt in doubts:
+            try:
+                plans.append(plan(database, doubt, sources))
+            except LostError as lost:
+                print(f"{doubt} It stays as it is: {lost}.", file=sys.stderr)
+    return plans
+
+
+def recover(
+    data: Path, checkpoints: Path, torn: Path, damages: list[check.Damage], doubts: Iterable[check.Damage] = ()
+) -> list[Plan]:
+    """Recover every torn segment, or none and raise LostError; and doubtful ones as far as possible."""
     if rest := next((damage for damage in damages if not damage.segment), None):
         raise LostError(f"{rest} No vector segment is at fault")
-    with wal.connect(data) as database:
-        plans = [plan(database, damage, checkpoint.proved(checkpoints)) for damage in damages]
+    plans = plans_for(data, checkpoints, damages, doubts)
+    if not plans:
+        return []
     aside = torn / datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
     aside.mkdir(mode=0o700, parents=True)
     staging = torn / "staging"
@@ -191,6 +237,9 @@ def recover(data: Path, checkpoints: Path, torn: Path, damages: list[check.Damag
         put_aside(data / one.segment, aside)
         tell_sqlite(data, one)
         put_in_place(staging / one.segment, data)
+        # There is nothing to be learnt from a whole one.
+        if one.damage == DOUBT:
+            shutil.rmtree(aside / one.segment)
     shutil.rmtree(staging)
     for old in sorted(file.parent for file in torn.glob("*/recovery.json"))[:-TORN_KEPT]:
         shutil.rmtree(old)

@@ -110,17 +110,20 @@ def check_alone(data: Path) -> None:
         )
 
 
-def check_data(data: Path, places: Places) -> None:
+def check_data(data: Path, places: Places, *, host_failed: bool) -> None:
     """Make torn vector segments good, and refuse what can't be."""
     began = time.monotonic()
     found = list(check.check(data, repair=True))
     for damage in found:
         print(damage, file=sys.stderr, flush=True)
     why = ""
-    if found and places.checkpoints:
-        tell("STATUS=Recovering torn vector segments")
+    torn = {damage.segment for damage in found}
+    doubts = recover.doubtful(data, places.checkpoints) if host_failed and places.checkpoints else []
+    doubts = [doubt for doubt in doubts if doubt.segment not in torn]
+    if (found or doubts) and places.checkpoints:
+        tell("STATUS=Recovering vector segments")
         try:
-            for done in recover.recover(data, places.checkpoints, places.torn, found):
+            for done in recover.recover(data, places.checkpoints, places.torn, found, doubts):
                 print(f"{done}.", file=sys.stderr, flush=True)
         except (recover.LostError, OSError) as lost:
             why = f"; {lost}"
@@ -222,7 +225,9 @@ def serve(volume: Path, data: Path, places: Places, container: Container) -> int
         container.stop()
         check_alone(data)
         tell("STATUS=Checking the data directory")
-        check_data(data, places)
+        check_data(data, places, host_failed=held.doubt)
+        held.doubt = False
+        held.renew()
         report(places)
         # Before the start, if there is a database: Chroma purges with the first write.
         known = wal.keep(data, kept=places.checkpoints is not None)

@@ -49,13 +49,18 @@ def connect(data: Path) -> closing[sqlite3.Connection]:
     return closing(sqlite3.connect(file, uri=True, timeout=30, isolation_level=None))
 
 
+def has_tables(database: sqlite3.Connection) -> bool:
+    """Whether the server has made them already."""
+    tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+    return {"embeddings_queue", "embeddings_queue_config", "max_seq_id", "segments"} <= tables
+
+
 def keep(data: Path, *, kept: bool) -> bool:
     """Tell Chroma whether the queue is kept; False where its tables aren't there yet."""
     if not (data / check.DATABASE).exists():
         return False
     with connect(data) as database:
-        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
-        if not {"embeddings_queue", "embeddings_queue_config"} <= tables:
+        if not has_tables(database):
             return False
         wanted = {"automatically_purge": not kept, "_type": KIND}
         found = [
