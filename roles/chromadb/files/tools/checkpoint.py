@@ -121,7 +121,6 @@ def copy(data: Path, target: Path) -> None:
             copied = True
         if copied and index_files(data) == before:
             shutil.copystat(data, target)
-            own(target, data)
             return
         shutil.rmtree(target)
     raise CheckpointError(f"the vector files in {data} changed during each of {ATTEMPTS} copies", TRY_AGAIN)
