@@ -61,7 +61,7 @@ def restic(settings: Settings, file: Path, arguments: list[str]) -> int:
     from shelf import Shelf
 
     repository = Repository(settings, file, Shelf(settings).s3.meta.endpoint_url)
-    os.execvpe("restic", ["restic", *arguments], repository.environment)  # noqa: S606
+    os.execvpe("restic", ["restic", *arguments], repository.environment | repository.by_command)  # noqa: S606
 
 
 def listed(settings: Settings) -> int:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints the key of the repository to restic, which asks for it by RESTIC_PASSWORD_COMMAND; it is kept nowhere."""
+"""Prints the key of the repository to a restic that a person runs, which asks for it by RESTIC_PASSWORD_COMMAND."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The restic repository of the cell, <cell>/restic in the bucket.
 
-The key comes from Secrets Manager through a command that restic runs, the credentials from the instance's role. Data is
-always read from S3 when it is read back, never from a cache.
+The key comes from Secrets Manager, and lives in the memory of this process only; the credentials are those of the
+instance. Data is always read from S3 when it is read back, never from a cache.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ import json
 import os
 import subprocess
 import tarfile
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import aws
 import faults
 import settings as files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from settings import Settings
@@ -33,9 +35,10 @@ class Repository:
         self.settings = settings
         # As boto3 knows it, so that every partition and every endpoint of one's own is right.
         self.url = f"s3:{endpoint}/{settings.bucket}/{settings.cell}/restic"
+        self.by_command = {"RESTIC_PASSWORD_COMMAND": f"/usr/bin/python3 {files.TOOLS}/password.py {settings_file}"}
+        self.key = ""
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("RESTIC_")} | {
             "RESTIC_REPOSITORY": self.url,
-            "RESTIC_PASSWORD_COMMAND": f"/usr/bin/python3 {files.TOOLS}/password.py {settings_file}",
             "RESTIC_CACHE_DIR": str(settings.cache),
             "RESTIC_PROGRESS_FPS": "1",
             "TZ": "UTC",
@@ -43,11 +46,23 @@ class Repository:
             "AWS_DEFAULT_REGION": settings.region,
         }
 
+    @contextmanager
+    def keyed(self) -> Iterator[dict[str, Any]]:
+        """What a restic needs to be started with: the key is asked for once, and handed over through a pipe."""
+        self.key = self.key or aws.password(self.settings)
+        reading, writing = os.pipe()
+        try:
+            with open(writing, "w", encoding="utf-8") as pipe:
+                pipe.write(self.key)
+            environment = self.environment | {"RESTIC_PASSWORD_FILE": f"/dev/fd/{reading}"}
+            yield {"env": environment, "pass_fds": (reading,)}
+        finally:
+            os.close(reading)
+
     def run(self, *arguments: str, cwd: Path | None = None, good: tuple[int, ...] = (0,)) -> tuple[int, str]:
         """Exit code and output; a Fault when the code is none of the good ones."""
-        done = subprocess.run(
-            ["restic", *arguments], env=self.environment, cwd=cwd, capture_output=True, text=True, check=False
-        )
+        with self.keyed() as keyed:
+            done = subprocess.run(["restic", *arguments], **keyed, cwd=cwd, capture_output=True, text=True, check=False)
         if done.returncode not in good:
             raise self.fault(done.returncode, done.stderr)
         return done.returncode, done.stdout
@@ -83,9 +98,12 @@ class Repository:
             ".",
         ]
         summary: dict[str, Any] = {}
-        with subprocess.Popen(
-            command, env=self.environment, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        ) as process:
+        with (
+            self.keyed() as keyed,
+            subprocess.Popen(
+                command, **keyed, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            ) as process,
+        ):
             said: list[str] = []
             for line in process.stdout or []:
                 try:
@@ -107,7 +125,10 @@ class Repository:
         """Size and checksum of each file of a snapshot, as S3 has it now; nothing is written to the disk."""
         found: dict[str, dict[str, Any]] = {}
         command = ["restic", "--quiet", "--no-cache", "--no-lock", "dump", "--archive", "tar", snapshot, "/"]
-        with subprocess.Popen(command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        with (
+            self.keyed() as keyed,
+            subprocess.Popen(command, **keyed, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process,
+        ):
             try:
                 with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
                     for member in archive:
