@@ -213,7 +213,11 @@ def main() -> int:
     arguments = parser.parse_args()
     load = Load(arguments.base, mixed=arguments.mixed, threshold=arguments.threshold)
     since = time.strftime("%Y-%m-%d %H:%M:%S")
-    load.run(arguments.kills)
+    try:
+        load.run(arguments.kills)
+    except TimeoutError as late:
+        load.total["refused"] += 1
+        load.refusals.append(str(late))
     log = ["journalctl", "--unit", "chromadb", "--since", since, "--output", "cat", "--no-pager"]
     said = subprocess.run(log, capture_output=True, text=True, check=True).stdout
     load.total["repaired"] = said.count("deletions are left to the queue again")

@@ -109,7 +109,8 @@ def replay(database: sqlite3.Connection, segment: check.Segment, topic: str, unt
             ids.add(name)
             deleted.discard(name)
     # What was deleted last may not have been told to SQLite's own records yet.
-    lost = [name for (name,) in database.execute(RECORDS, (segment.metadata_segment,)) if name not in ids | deleted]
+    known = ids | deleted
+    lost = [name for (name,) in database.execute(RECORDS, (segment.metadata_segment,)) if name not in known]
     if lost:
         raise LostError(f"lacks {len(lost)} records, {lost[0]!r} among them, which the queue doesn't have any more")
     return count
