@@ -22,7 +22,8 @@ def environment(
     request: pytest.FixtureRequest, aws: LocalApi, authority: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Environment]:
     """The inventory that the test class names, and an account with nothing but the domain's zone."""
-    made = Environment(request.cls.name, aws, authority, tmp_path_factory.mktemp(request.cls.name))
+    values = getattr(request.cls, "values", {})
+    made = Environment(request.cls.name, values, aws, authority, tmp_path_factory.mktemp(request.cls.name))
     yield made
     # Not of what runs a part of it only: the deployer's policy must know everything that is called.
     if issubclass(request.cls, Lifecycle):

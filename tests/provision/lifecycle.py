@@ -115,14 +115,14 @@ def start_registry() -> Path:
 class Environment:
     """One inventory, and the account that it is run against."""
 
-    def __init__(self, name: str, api: LocalApi, authority: Path, folder: Path) -> None:
+    def __init__(self, name: str, values: dict[str, Any], api: LocalApi, authority: Path, folder: Path) -> None:
         self.name, self.api = name, api
         self.keys = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
         self.recorded: list[dict] = []
         self.overrides = folder / "overrides.json"
         # What a user fills in, and where the images come from on a machine that reaches no registry.
         image = {"name": "chroma", "source": "chromafleet-local/chroma:1.5.9", "tag": "1.5.9"}
-        values = {
+        values = values | {
             "fleet_domain": DOMAIN,
             "aws_fleet_user_data": "",  # holds a key that only who uses the environment has
             "aws_registry_endpoint": "localhost:5443",

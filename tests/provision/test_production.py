@@ -29,7 +29,3 @@ class TestProduction(Lifecycle):
     @pytest.mark.long
     def test_destroy_again(self, environment: Environment) -> None:
         super().test_destroy_again(environment)
-
-    @pytest.mark.long
-    def test_create_after_destroy_with_the_deployers_policy_only(self, environment: Environment) -> None:
-        super().test_create_after_destroy_with_the_deployers_policy_only(environment)
