@@ -18,6 +18,7 @@ EACH_TIME = {
     "extra_services": "extra-services-debian12",
     "hardening": "hardening-debian12",
     "nginx": "nginx-debian13",
+    "snapshot": "snapshot-debian12",
 }
 
 

@@ -1,0 +1,228 @@
+"""Proves a copy of the data: its files fit together, a throw-away server opens it, and every embedding is read back.
+
+Counts, queries and the server's health check hide lost vectors; only an embedding that comes back proves that it is
+there. The throw-away server runs on a copy of the copy, since it writes; its image, user and confinement are those of
+the live one. A memory limit of its own, and being the first that the kernel ends, keep it from harming the live one.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import subprocess
+import urllib.error
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import check
+import database
+import samples
+from chroma import Server
+from faults import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from settings import Settings
+
+NAME = "chromadb-proof"
+MIB = 1 << 20
+HEADROOM = 256 * MIB
+LEAST = 192 * MIB
+#: Numbers in one answer: some 20 MB of JSON.
+NUMBERS = 1_000_000
+COLLECTIONS = """
+    SELECT c.id, c.name, c.dimension, d.name, d.tenant_id,
+           (SELECT id FROM segments WHERE collection = c.id AND scope = 'METADATA')
+    FROM collections c JOIN databases d ON d.id = c.database_id ORDER BY d.tenant_id, d.name, c.name
+"""
+IDS = "SELECT id, embedding_id FROM embeddings WHERE segment_id = ? AND id > ? ORDER BY id LIMIT ?"
+
+
+@dataclass(frozen=True)
+class Collection:
+    """One, as SQLite names it."""
+
+    id: str
+    name: str
+    dimension: int | None
+    database: str
+    tenant: str
+    segment: str
+
+    def __str__(self) -> str:
+        return f"collection {self.name} (tenant {self.tenant}, database {self.database})"
+
+
+def image_of(container: str) -> tuple[str, str]:
+    """The id of the image that a container runs, and the reference that it was asked for by."""
+    command = ["docker", "container", "inspect", "--format", "{{.Image}} {{.Config.Image}}", container]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise Fault("no-server", f"There is no container {container} to take the image of: `systemctl start chromadb`.")
+    image, reference = done.stdout.split()
+    return image, reference
+
+
+def memory(settings: Settings) -> int:
+    """Bytes that the throw-away server may take."""
+    if settings.proof_memory:
+        return settings.proof_memory * MIB
+    with Path("/proc/meminfo").open(encoding="ascii") as file:
+        lines = dict(line.split(":", 1) for line in file)
+    return max(int(lines["MemAvailable"].split()[0]) * 1024 - HEADROOM, LEAST)
+
+
+def remove() -> None:
+    """End the throw-away server, also that of a run that was killed."""
+    subprocess.run(["docker", "rm", "--force", "--volumes", NAME], capture_output=True, check=False)
+
+
+class Throwaway:
+    """The throw-away server."""
+
+    def __init__(self, settings: Settings, data: Path, image: str) -> None:
+        self.settings, self.data, self.image = settings, data, image
+        self.limit = memory(settings)
+        self.server = Server(settings.proof_port)
+        self.loaded = 0
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        remove()
+        user, port, limit = self.settings.server_uid, self.settings.proof_port, self.limit
+        room = os.statvfs(self.data)
+        command = [
+            "docker", "run", "--detach", "--pull", "never", "--name", NAME, "--user", f"{user}:{user}", "--read-only",
+            "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true", "--tmpfs", "/tmp:size=256m",  # noqa: S108
+            "--memory", str(limit), "--memory-swap", str(limit), "--pids-limit", "4096", "--oom-score-adj", "1000",
+            "--cpu-shares", "128", "--ulimit", "nofile=16384:16384",
+            # A torn segment makes the server write a file without end.
+            "--ulimit", f"fsize={room.f_blocks * room.f_frsize // 2}", "--publish", f"127.0.0.1:{port}:8000",
+            "--mount", f"type=bind,source={self.data},target=/data",
+            "--mount", f"type=bind,source={self.settings.proof_config},target=/config.yaml,readonly",
+            "--restart", "no", self.image,
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise Fault("proof", f"The throw-away server could not be started: {done.stderr.strip()}")
+        if not self.server.wait(self.settings.proof_timeout, self.lives):
+            raise Fault("broken-copy", f"The throw-away server does not open the copy: {self.end()}")
+        self.loaded = 0
+
+    def lives(self) -> bool:
+        """Whether its process runs."""
+        return self._inspect("{{.State.Running}}") == "true"
+
+    def end(self) -> str:
+        """How it ended, and its last words."""
+        log = subprocess.run(["docker", "logs", "--tail", "3", NAME], capture_output=True, text=True, check=False)
+        return f"{self._inspect('code {{.State.ExitCode}}')}, {' '.join((log.stdout + log.stderr).split())[-400:]}"
+
+    def killed_for_memory(self) -> bool:
+        """Whether the kernel ended it."""
+        return self._inspect("{{.State.OOMKilled}}") == "true"
+
+    def make_room(self, needed: int) -> None:
+        """Start anew where the next collection would not fit beside those that are in memory."""
+        if self.loaded and self.loaded + needed > self.limit // 2:
+            self.start()
+        self.loaded += needed
+
+    def _inspect(self, form: str) -> str:
+        command = ["docker", "container", "inspect", "--format", form, NAME]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def read_back(server: Server, data: Path, collection: Collection, progress: Callable[[int], None]) -> int:
+    """Read every embedding of a collection; their number."""
+    count = server.ask(f"{collection.id}/count")  # also applies what is in the queue
+    read = 0
+    for names in batches(data, collection):
+        got = server.ask(f"{collection.id}/get", {"ids": names, "include": ["embeddings"]})
+        vectors = got.get("embeddings") or []
+        # JSON has no infinities, and a sum that is none is as good as looking at each number.
+        sound = sum(
+            1
+            for vector in vectors
+            if vector and collection.dimension in (None, len(vector)) and math.isfinite(sum(vector))
+        )
+        if sound < len(names):
+            raise Fault("broken-copy", f"{collection}: {sound} of {len(names)} embeddings came back.")
+        read += sound
+        progress(sound)
+    if read != count:
+        raise Fault("broken-copy", f"{collection}: it counts {count} records, but {read} embeddings came back.")
+    return read
+
+
+def batches(data: Path, collection: Collection) -> Iterator[list[str]]:
+    """The ids of a collection; by ids, because Chroma counts its way to an offset."""
+    size = min(1000, max(1, NUMBERS // max(collection.dimension or 1, 1)))
+    last = 0
+    while rows := database.read(data, IDS, (collection.segment, last, size)):
+        last = rows[-1][0]
+        yield [name for _, name in rows]
+
+
+def prove(
+    settings: Settings, copy: Path, image: str, answers: list[dict[str, Any]], progress: Callable[[float], None]
+) -> list[dict[str, Any]]:
+    """Prove a copy, or raise a Fault; the collections with their counts. The copy itself is left as it is."""
+    data = copy.parent / "proof"
+    command = ["cp", "--archive", "--reflink=auto", str(copy), str(data)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        kind = "disk-full" if "No space left" in done.stderr else "proof"
+        advice = "the data volume has no room for a copy to be proved: enlarge it (aws_fleet_data_volume_size)"
+        raise Fault(kind, f"{done.stderr.strip().splitlines()[-1]}; {advice}.")
+    # Before any server opens it: on a torn segment it would write without end.
+    if damages := list(check.check(data)):
+        raise Fault("broken-copy", f"The copy is damaged in {len(damages)} places, of which the first is: {damages[0]}")
+    throwaway = Throwaway(settings, data, image)
+    throwaway.start()
+    where = "the copy"
+    try:
+        found = [Collection(*row) for row in database.read(data, COLLECTIONS)]
+        sizes = dict(database.read(data, "SELECT segment_id, count(*) FROM embeddings GROUP BY segment_id"))
+        total, done_records = max(sum(sizes.values()), 1), 0
+        by_id = {answer["collection"]: answer for answer in answers}
+        records = []
+
+        def advance(number: int) -> None:
+            nonlocal done_records
+            done_records += number
+            progress(min(done_records / total, 1.0))
+
+        for collection in found:
+            where = str(collection)
+            throwaway.make_room(sizes.get(collection.segment, 0) * (collection.dimension or 0) * 8)
+            count = read_back(throwaway.server, data, collection, advance)
+            answer = by_id.pop(collection.id, None)
+            if answer and (said := samples.fault_of(throwaway.server, answer)):
+                raise Fault("broken-copy", f"{collection}: {said}.")
+            place = {"tenant": collection.tenant, "database": collection.database, "name": collection.name}
+            records.append({**place, "id": collection.id, "dimension": collection.dimension, "records": count})
+        if by_id:
+            raise Fault(
+                "broken-copy", f"{len(by_id)} collections that the live server answered for are not in the copy."
+            )
+    except urllib.error.HTTPError as error:
+        said = error.read(300).decode(errors="replace")
+        raise Fault("broken-copy", f"{where}: the throw-away server answered {error.code}: {said}") from None
+    except (OSError, ValueError) as error:
+        if throwaway.killed_for_memory():
+            text = (
+                f"The throw-away server needs more than {throwaway.limit // MIB} MiB of memory for {where}; take an "
+                "instance with more memory, so that the largest collection fits in twice, or set snapshot_proof_memory."
+            )
+            raise Fault("memory", text) from None
+        raise Fault(
+            "broken-copy", f"{where}: the throw-away server gave no answer ({error}): {throwaway.end()}"
+        ) from None
+    finally:
+        remove()
+        shutil.rmtree(data, ignore_errors=True)
+    return records

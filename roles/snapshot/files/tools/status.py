@@ -1,0 +1,96 @@
+"""How the last attempt went, and which snapshot is the newest one: a file, for metrics, playbooks and people."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from typing import IO, TYPE_CHECKING, Any
+
+from faults import Fault
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Status:
+    """The file; each step is written as it begins."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.values: dict[str, Any] = read(file)
+        self.step_began = 0.0
+        self.told = 0.0
+
+    def begin(self) -> None:
+        """A new attempt."""
+        kept = {name: self.values[name] for name in ("last", "pruned") if name in self.values}
+        self.values = {**kept, "state": "running", "began": int(time.time()), "seconds": {}}
+        self._write()
+
+    def step(self, name: str) -> None:
+        """The next step begins."""
+        self._end_step()
+        self.values |= {"step": name, "percent": 0}
+        self.step_began = time.monotonic()
+        print(f"{name} ...", flush=True)
+        self._write()
+
+    def progress(self, share: float) -> None:
+        """How far the step is; written once a second."""
+        if time.monotonic() - self.told >= 1:
+            self.told = time.monotonic()
+            self.values["percent"] = int(100 * share)
+            self._write()
+
+    def end(self, **values: Any) -> None:
+        """The attempt is over."""
+        self._end_step()
+        self.values |= {"ended": int(time.time()), **values}
+        self._write()
+
+    def _end_step(self) -> None:
+        if self.step_began:
+            self.values["seconds"][self.values["step"]] = round(time.monotonic() - self.step_began, 3)
+        self.step_began = 0.0
+
+    def _write(self) -> None:
+        new = self.file.with_suffix(".new")
+        with new.open("w", encoding="utf-8") as file:
+            json.dump(self.values, file)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        new.chmod(0o644)
+        new.replace(self.file)
+
+
+def read(file: Path) -> dict[str, Any]:
+    """The values; none where there was no attempt yet."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def lock(file: Path, *, shared: bool = False) -> IO[str]:
+    """Hold the lock for as long as the result is open; a Fault where somebody else has it."""
+    held = file.with_suffix(".lock").open("w", encoding="utf-8")
+    try:
+        fcntl.flock(held, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        held.close()
+        raise Fault("busy", "Another snapshot is being made: `chromafleet-snapshot status`.") from None
+    return held
+
+
+def interrupted(file: Path) -> bool:
+    """Whether the last attempt ended without a word: it was killed, or the host went down."""
+    if read(file).get("state") != "running":
+        return False
+    try:
+        lock(file, shared=True).close()
+    except Fault:
+        return False
+    return read(file).get("state") == "running"
