@@ -22,7 +22,8 @@ test: lint images compiler  ## Everything that CI checks: lint, unit, whole envi
 	@pytest $(PARALLEL) tests/unit tests/test_package.py
 	@pytest $(PARALLEL) tests/provision
 	@python -m localcloud.deployer --check $(RECORDED)
-	@pytest --durations 12 tests/molecule tests/e2e
+	@pytest --numprocesses 2 --durations 12 tests/molecule
+	@pytest --durations 12 tests/e2e
 
 .PHONY: lint
 lint: bootstrap  ## ansible-lint (production), yamllint, ruff, changelog fragments
