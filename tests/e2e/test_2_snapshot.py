@@ -1,4 +1,4 @@
-"""A snapshot of the demo's data: with the rights of its host's role and no others, and on demand from the controller."""
+"""A snapshot of the demo: with the rights of its host's role and no others, and on demand from the controller."""
 
 from __future__ import annotations
 
