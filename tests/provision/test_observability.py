@@ -79,7 +79,7 @@ def test_a_plan_of_an_empty_account_writes_nothing(run: RoleRuns) -> None:
 def test_create(run: RoleRuns, aws: LocalApi) -> None:
     done = run()
     assert done.code == 0, done.output
-    assert len(alarms_in(aws)) == 21
+    assert len(alarms_in(aws)) == 23
     assert all(name.startswith("demo-main-") for name in alarms_in(aws))
     assert all(alarm["AlarmActions"] == [TOPIC] for alarm in alarms_in(aws).values())
     assert {log_groups_in(aws)[name]["retentionInDays"] for name in LOG_GROUPS} == {30}
@@ -146,7 +146,7 @@ def test_a_new_load_balancer_is_followed_and_what_is_not_wanted_goes(run: RoleRu
     assert ("destroy", "dashboard", "demo-main") in done.rows
     done = run(**NEW, **WITHOUT_READERS, **keys)
     assert done.code == 0, done.output
-    assert len(alarms_in(aws)) == 21 - len(gone)
+    assert len(alarms_in(aws)) == 23 - len(gone)
     assert dashboards_in(aws) == {"demo-eu-main", "demo-second"}
     dimensions = alarms_in(aws)["demo-main-writer-missing"]["Dimensions"]
     assert {"Name": "LoadBalancer", "Value": "app/demo/fedcba9876543210"} in dimensions

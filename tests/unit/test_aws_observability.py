@@ -122,6 +122,7 @@ EVERY = {
     "cache-evictions",
     "cache-memory",
     "certificate-expiry",
+    "checkpoint-failed",
     "deep-probe",
     "load-balancer-errors",
     "reader-data-age",
@@ -131,6 +132,7 @@ EVERY = {
     "reader-memory",
     "reader-missing",
     "reader-unhealthy",
+    "segments-recovered",
     "snapshot-age",
     "snapshot-failed",
     "writer-disk",
@@ -176,7 +178,7 @@ def test_each_alarm_says_what_it_means_and_tells_the_topic(wanted, name):
     assert text.endswith(".")
     assert "{{" not in text
     assert len(text) <= 1024
-    unit = r"(%|seconds?\b|days\b|healthy (host|readers)|host|reader unhealthy|answers|snapshot)"
+    unit = r"(%|seconds?\b|days\b|healthy (host|readers)|host|reader unhealthy|answers|snapshot|checkpoint|segment)"
     assert re.search(rf"\b{alarm['threshold']:g} {unit}", text), text
     assert alarm["alarm_actions"] == alarm["ok_actions"] == [TOPIC]
     assert alarm["actions_enabled"] is True
@@ -199,13 +201,13 @@ def test_missing_data_rings_only_where_it_means_something(wanted):
     assert {name for name, how in treated.items() if how == "breaching"} == {"writer-missing", "reader-missing"}
     # What the hosts send is "missing" while there is nothing yet; where it has stopped, some tell so.
     own = {name for name, alarm in alarms.items() if alarm["namespace"] == "ChromaFleet"}
-    assert {treated[name] for name in own - {"snapshot-failed"}} == {"missing"}
-    assert treated["snapshot-failed"] == "notBreaching"
+    assert {treated.pop(name) for name in ("snapshot-failed", "segments-recovered")} == {"notBreaching"}
+    # Four times an hour only, and the certificate's figure twice a day, so that they must keep their state between.
+    assert {treated.pop(name) for name in ("checkpoint-failed", "certificate-expiry")} == {"ignore"}
+    assert {treated[name] for name in own & treated.keys()} == {"missing"}
     told = {name for name, alarm in alarms.items() if alarm["insufficient_data_actions"] == [TOPIC]}
     assert told == {"reader-data-age", "snapshot-age", "writer-disk"}
     assert all(treated[name] == "missing" for name in told)
-    # Twice a day only, so that it must keep its state between.
-    assert treated["certificate-expiry"] == "ignore"
 
 
 def test_metrics_are_found_by_what_exists(wanted):
