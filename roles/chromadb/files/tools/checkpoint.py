@@ -14,6 +14,7 @@ Exit code: 0 made, 3 the copy is damaged, 75 writes could not be held back (try 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import json
 import os
@@ -70,8 +71,12 @@ def index_files(data: Path) -> dict[str, tuple[int, int]]:
 
 
 def size_of(data: Path) -> int:
-    """Bytes on the disk; a torn file may seem larger than it is."""
-    return sum(path.lstat().st_blocks * 512 for path in data.rglob("*"))
+    """Bytes on the disk; a torn file may seem larger than it is, and SQLite's journal comes and goes."""
+    size = 0
+    for path in data.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            size += path.lstat().st_blocks * 512
+    return size
 
 
 def shares_blocks(checkpoints: Path) -> bool:
