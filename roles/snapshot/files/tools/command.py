@@ -17,13 +17,14 @@ import sys
 import time
 from pathlib import Path
 
+import clean
 import report
 import settings as files
 import status
-import take
 from faults import Fault
 from settings import Settings
 
+# What needs boto3 is imported where it is used: its start takes a second, and the report is sent each minute.
 UNIT = "chromafleet-snapshot.service"
 
 
@@ -41,7 +42,7 @@ def now(settings: Settings) -> int:
             time.sleep(0.5)
     known = status.read(settings.status)
     if known.get("state") == "done" and known.get("ended") != before:
-        print(take.summary(known["last"]))
+        print(status.summary(known["last"]))
         return 0
     print(known.get("error") or f"`journalctl --unit {UNIT}` tells more.", file=sys.stderr)
     return 1
@@ -104,12 +105,14 @@ def main() -> int:
             case "list":
                 return listed(settings)
             case "clean":
-                return take.clean_up(settings)
+                return clean.clean_up(settings)
             case "report":
                 return report.run(settings)
             case "restic":
                 return restic(settings, given.settings, arguments[mine:])
             case _:
+                import take
+
                 return take.take(settings, given.settings)
     except Fault as fault:
         print(fault, file=sys.stderr)

@@ -94,3 +94,14 @@ def interrupted(file: Path) -> bool:
     except Fault:
         return False
     return read(file).get("state") == "running"
+
+
+def summary(last: dict[str, Any]) -> str:
+    """One line about a snapshot."""
+    seconds = ", ".join(f"{step} {number:.1f}" for step, number in last["seconds"].items())
+    size, stored = last["bytes"] / 1e6, last["stored_bytes"] / 1e6
+    fenced = last["fenced_seconds"]
+    return (
+        f"Snapshot {last['id']} is published: {last['records']} records in {last['collections']} collections, "
+        f"{size:.1f} MB ({stored:.1f} MB stored anew); writes waited {fenced:.2f} s; seconds: {seconds}."
+    )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import clean
 import copies
 import database
 import proof
@@ -98,7 +98,7 @@ class Snapshot:
 
     def prepare(self) -> None:
         """Everything that can fail is asked before a write has to wait."""
-        clean(self.settings)
+        clean.clean(self.settings)
         self.settings.work.mkdir(mode=0o700, parents=True, exist_ok=True)
         latest = self.shelf.latest()
         self.repository.open(expected=latest is not None)
@@ -157,32 +157,6 @@ def hurried() -> Iterator[None]:
         subprocess.run([*command, f"CPUWeight={CPU_WEIGHT}"], capture_output=True, check=False)
 
 
-def clean(settings: Settings) -> None:
-    """Remove what an attempt leaves behind, of this one or of one that was killed."""
-    proof.remove()
-    shutil.rmtree(settings.work, ignore_errors=True)
-
-
-def clean_up(settings: Settings) -> int:
-    """The command: after every attempt, also after one that was killed; whoever makes one just now is left alone."""
-    with status.lock(settings.status):
-        copies.release(settings)
-        clean(settings)
-    report.send(settings)
-    return 0
-
-
-def summary(last: dict[str, Any]) -> str:
-    """One line about a snapshot."""
-    seconds = ", ".join(f"{step} {number:.1f}" for step, number in last["seconds"].items())
-    size, stored = last["bytes"] / 1e6, last["stored_bytes"] / 1e6
-    fenced = last["fenced_seconds"]
-    return (
-        f"Snapshot {last['id']} is published: {last['records']} records in {last['collections']} collections, "
-        f"{size:.1f} MB ({stored:.1f} MB stored anew); writes waited {fenced:.2f} s; seconds: {seconds}."
-    )
-
-
 def take(settings: Settings, settings_file: Path) -> int:
     """The command; exit code 0 published, 1 not."""
     try:
@@ -203,7 +177,7 @@ def take(settings: Settings, settings_file: Path) -> int:
                     raise
                 print(f"What is too old was not removed: {fault}", file=sys.stderr)
             attempt.state.end(state="done")
-            print(summary(attempt.state.values["last"]), flush=True)
+            print(status.summary(attempt.state.values["last"]), flush=True)
         except Fault as fault:
             fail(attempt, fault)
         except OSError as error:
@@ -212,7 +186,7 @@ def take(settings: Settings, settings_file: Path) -> int:
             fail(attempt, Fault("bug", f"{type(error).__name__}: {error}"))
             raise
         finally:
-            clean(settings)
+            clean.clean(settings)
             report.send(settings)
     return 0 if attempt.state.values["state"] == "done" else 1
 
