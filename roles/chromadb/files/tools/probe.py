@@ -19,10 +19,10 @@ import subprocess
 import sys
 import time
 import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
+import chroma
 import database
 import metrics
 
@@ -34,23 +34,20 @@ NEXT = """
 """
 
 
-class Server:
+class Server(chroma.Server):
     """Chroma's API, within a limit of time for the whole probe."""
 
     def __init__(self, port: int, seconds: float) -> None:
-        self.base = f"http://127.0.0.1:{port}/api/v2/tenants/default_tenant/databases/default_database/collections"
+        super().__init__(port)
         self.until = time.monotonic() + seconds
 
     def left(self) -> float:
         """Seconds that are left."""
         return self.until - time.monotonic()
 
-    def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        """One answer; Chroma finds a collection by its id whatever tenant the path names."""
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.base}/{path}", data, {"Content-Type": "application/json"})  # noqa: S310 - loopback
-        with urllib.request.urlopen(request, timeout=max(self.left(), 0.1)) as answer:  # noqa: S310
-            return json.load(answer)
+    def ask(self, path: str, body: dict[str, Any] | None = None, seconds: float = math.inf) -> Any:
+        """One answer about a collection, in what is left."""
+        return super().ask(path, body, min(seconds, max(self.left(), 0.1)))
 
 
 def fault_of(server: Server, collection: str, dimension: int | None) -> str | None:

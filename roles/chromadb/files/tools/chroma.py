@@ -1,4 +1,4 @@
-"""Chroma's API on loopback. A collection is found by its id, whatever tenant and database the path names."""
+"""Chroma's API on loopback, also for the role snapshot. It finds a collection by its id, whatever tenant the path names."""
 
 from __future__ import annotations
 
