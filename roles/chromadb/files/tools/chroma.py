@@ -1,4 +1,4 @@
-"""Chroma's API on loopback, also for the role snapshot. It finds a collection by its id, whatever tenant the path names."""
+"""Chroma's API on loopback; the role snapshot asks it too. A collection is found by its id, whatever the tenant."""
 
 from __future__ import annotations
 
