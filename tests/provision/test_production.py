@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import drifts
-import pytest
 from lifecycle import Environment
 from steps import Lifecycle
 
@@ -12,6 +13,8 @@ class TestProduction(Lifecycle):
     name = "production"
     # Without it the fleet's own key would stay, for the snapshots.
     destroy_arguments = ("-e", "fleet_final_snapshot=false")
+    # Its own key, too.
+    taken_back: ClassVar[set[str]] = Lifecycle.taken_back | {"CancelKeyDeletion", "EnableKey"}
 
     def drift(self, environment: Environment) -> set[drifts.Drift]:
         hands = (
@@ -25,15 +28,3 @@ class TestProduction(Lifecycle):
             drifts.edit_the_dashboard,
         )
         return {hand(environment) for hand in hands}
-
-    @pytest.mark.long
-    def test_destroy_again(self, environment: Environment) -> None:
-        super().test_destroy_again(environment)
-
-    def test_create_after_destroy_with_the_deployers_policy_only(self, environment: Environment) -> None:
-        """Its own key and its secrets wait for their deletion, and are taken back."""
-        with environment.as_deployer():
-            run = environment.run("provision")
-        assert run.code == 0, run.output[-4000:]
-        called = {call["operation"] for call in run.calls}
-        assert {"CancelKeyDeletion", "EnableKey", "RestoreSecret"} <= called

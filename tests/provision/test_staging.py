@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 import drifts
+import pytest
 from lifecycle import Environment
 from steps import Lifecycle
 
@@ -36,6 +37,10 @@ class TestStaging(Lifecycle):
             see_that_a_cell_has_everything_of_its_own(environment, cell["name"])
         see_that_the_path_says_which_cell(environment)
         see_that_no_cell_is_destroyed_by_leaving_it_out(environment)
+
+    @pytest.mark.long
+    def test_create_after_destroy_with_the_deployers_policy_only(self, environment: Environment) -> None:
+        super().test_create_after_destroy_with_the_deployers_policy_only(environment)
 
 
 def see_that_a_cell_has_everything_of_its_own(environment: Environment, cell: str) -> None:
