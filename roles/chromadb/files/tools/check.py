@@ -18,6 +18,7 @@ import argparse
 import json
 import mmap
 import pickle
+import re
 import sqlite3
 import struct
 import sys
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 DAMAGED = 3
 DATABASE = "chroma.sqlite3"
 PICKLE = "index_metadata.pickle"
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 VECTOR_SEGMENT = "urn:chroma:segment/vector/hnsw-local-persisted"
 # hnswlib's header as Chroma writes it: version, offset of level 0, capacity, elements, size of an element, offset of
 # its label, offset of its vector, highest level, entry point, links on upper levels, links on level 0, and settings.
@@ -103,6 +105,11 @@ class PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Refuse every object."""
         raise pickle.UnpicklingError(f"it names {module}.{name}, but only plain data belongs there")
+
+
+def segment_directories(data: Path) -> list[Path]:
+    """The directories that are named as a vector segment, whether or not SQLite names it."""
+    return sorted(path for path in data.iterdir() if UUID.fullmatch(path.name) and path.is_dir())
 
 
 def sequence_number(value: Any) -> int:

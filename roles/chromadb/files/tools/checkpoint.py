@@ -18,7 +18,6 @@ import contextlib
 import fcntl
 import json
 import os
-import re
 import shutil
 import sqlite3
 import subprocess
@@ -31,7 +30,6 @@ import check
 import metrics
 import wal
 
-UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 PROOF = "checkpoint.json"
 FENCED = Path("/usr/local/sbin/chromafleet-fenced")
 TRY_AGAIN = 75
@@ -55,15 +53,10 @@ def proved(checkpoints: Path) -> list[Path]:
     return [proof.parent / "data" for proof in sorted(checkpoints.glob(f"*/{PROOF}"), reverse=True)]
 
 
-def segments(data: Path) -> list[Path]:
-    """The directories of vector segments."""
-    return sorted(path for path in data.iterdir() if UUID.fullmatch(path.name) and path.is_dir())
-
-
 def index_files(data: Path) -> dict[str, tuple[int, int]]:
     """Size and time of change of all files of vector segments."""
     found = {}
-    for folder in segments(data):
+    for folder in check.segment_directories(data):
         for file in folder.iterdir():
             state = file.stat()
             found[f"{folder.name}/{file.name}"] = (state.st_size, state.st_mtime_ns)
@@ -119,7 +112,7 @@ def copy(data: Path, target: Path) -> None:
             database.execute("BEGIN")
             database.execute("SELECT count(*) FROM sqlite_master").fetchone()
             subprocess.run([*COPY, data / check.DATABASE, target], check=True)
-        if folders := segments(data):
+        if folders := check.segment_directories(data):
             done = subprocess.run([*COPY, *folders, target], capture_output=True, text=True, check=False)
             copied = done.returncode == 0
         else:

@@ -9,15 +9,14 @@ meanwhile is never taken. Only the files of an index are removed; a directory th
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import time
 from pathlib import Path
 
+import check
 import database
 import metrics
 
-UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 FILES = {"header.bin", "data_level0.bin", "length.bin", "link_lists.bin", "index_metadata.pickle"}
 
 
@@ -28,12 +27,12 @@ def touched(folder: Path) -> float:
 
 def orphans(data: Path, age: float) -> list[Path]:
     """The directories that nobody needs."""
-    folders = [path for path in data.iterdir() if UUID.fullmatch(path.name) and path.is_dir() and not path.is_symlink()]
+    folders = [path for path in check.segment_directories(data) if not path.is_symlink()]
     named = {name for (name,) in database.read(data, "SELECT id FROM segments")}
     until = time.time() - age
     return [
         folder
-        for folder in sorted(folders)
+        for folder in folders
         if folder.name not in named and {file.name for file in folder.iterdir()} <= FILES and touched(folder) < until
     ]
 
