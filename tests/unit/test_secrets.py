@@ -76,7 +76,6 @@ def process_list():
     watcher.join()
 
 
-@pytest.mark.long
 def test_create_and_again(aws, secrets, held):
     planned = secrets(check=True)
     assert planned.plan == [f"create secret {name}" for name in (CACHE, SNAPSHOTS, TOKENS)]
