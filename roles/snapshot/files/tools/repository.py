@@ -84,24 +84,26 @@ class Repository:
     def backup(self, folder: Path, snapshot: str, when: str, progress: Callable[[float], None]) -> dict[str, Any]:
         """Store a directory; what restic says at the end."""
         limit = ["--limit-upload", str(self.settings.upload_limit)] if self.settings.upload_limit else []
-        command = [
-            "restic",
-            "--json",
-            *limit,
-            "backup",
-            "--host",
-            self.settings.cell,
-            "--tag",
-            snapshot,
-            "--time",
-            when,
-            ".",
-        ]
+        command = ["--json", *limit, "backup", "--host", self.settings.cell, "--tag", snapshot, "--time", when, "."]
+        return self.followed(command, folder, progress)
+
+    def restore(self, snapshot: str, into: Path, progress: Callable[[float], None]) -> dict[str, Any]:
+        """Bring a directory to a snapshot's state, whatever is in it; what restic says at the end."""
+        command = ["--json", "--no-lock", "restore", snapshot, "--target", ".", "--overwrite", "if-changed", "--delete"]
+        return self.followed(command, into, progress)
+
+    def followed(self, arguments: list[str], folder: Path, progress: Callable[[float], None]) -> dict[str, Any]:
+        """Run restic in a directory and tell how far it is; its summary."""
         summary: dict[str, Any] = {}
         with (
             self.keyed() as keyed,
             subprocess.Popen(
-                command, **keyed, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+                ["restic", *arguments],
+                **keyed,
+                cwd=folder,
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
             ) as process,
         ):
             said: list[str] = []
