@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar
 
 import drifts
@@ -37,10 +38,55 @@ class TestStaging(Lifecycle):
             see_that_a_cell_has_everything_of_its_own(environment, cell["name"])
         see_that_the_path_says_which_cell(environment)
         see_that_no_cell_is_destroyed_by_leaving_it_out(environment)
+        see_that_a_lost_zone_can_be_left(environment)
 
     @pytest.mark.long
     def test_create_after_destroy_with_the_deployers_policy_only(self, environment: Environment) -> None:
         super().test_create_after_destroy_with_the_deployers_policy_only(environment)
+
+
+def see_that_a_lost_zone_can_be_left(environment: Environment) -> None:
+    """The cell gets a volume and a writer in another zone; an interrupted run goes on, nothing else is touched."""
+    before, others = volumes_of(environment, "main"), volumes_of(environment, "acme")
+    refused = environment.run("replace_volume", "-e", "cell=main", "-e", "aws_fleet_retire=staging")
+    assert "has no snapshot, so a new volume would begin empty" in " ".join(refused.output.split())
+    assert refused.writes == []
+    with published_snapshot(environment, "main"):
+        asked = environment.run("replace_volume", "-e", "cell=main")
+        assert "so nothing was changed" in " ".join(asked.output.split())
+        assert asked.writes == []
+        for _ in range(2):
+            run = environment.run("replace_volume", "-e", "cell=main", "-e", "aws_fleet_retire=staging")
+            assert run.code == 0, run.output[-3000:]
+        assert run.writes == []
+    assert environment.run("provision").code == 0
+    assert environment.run("plan").rows == set()
+    (old,), (new,) = before["data"], volumes_of(environment, "main")["data"]
+    assert [one["VolumeId"] for one in volumes_of(environment, "main")["replaced"]] == [old["VolumeId"]]
+    assert new["AvailabilityZone"] != old["AvailabilityZone"]
+    assert volumes_of(environment, "acme") == others
+
+
+def volumes_of(environment: Environment, cell: str) -> dict[str, list[dict[str, Any]]]:
+    """The volumes of a cell by their role."""
+    mine = [{"Name": "tag:chromafleet:cell", "Values": [cell]}]
+    found: dict[str, list[dict[str, Any]]] = {"data": [], "replaced": []}
+    for volume in environment.client("ec2").describe_volumes(Filters=mine)["Volumes"]:
+        role = {tag["Key"]: tag["Value"] for tag in volume["Tags"]}["chromafleet:role"]
+        found.setdefault(role, []).append(volume)
+    return found
+
+
+@contextmanager
+def published_snapshot(environment: Environment, cell: str) -> Iterator[None]:
+    """As the writer publishes it; the playbook looks for its name only."""
+    s3 = environment.client("s3")
+    names = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
+    (bucket,) = [name for name in names if name.startswith("chromafleet-staging-") and not name.endswith("-logs")]
+    key = f"{cell}/snapshots/20261128T150000Z.json"
+    version = s3.put_object(Bucket=bucket, Key=key, Body=b"{}")["VersionId"]
+    yield
+    s3.delete_object(Bucket=bucket, Key=key, VersionId=version)
 
 
 def see_that_a_cell_has_everything_of_its_own(environment: Environment, cell: str) -> None:

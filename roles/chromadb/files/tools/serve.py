@@ -2,8 +2,9 @@
 """Runs ChromaDB's container for as long as this host holds the data volume; the main process of chromadb.service.
 
 In this order: the volume is mounted and no network file system, this process holds it, nobody else has the database
-open, the directory is whole or is made so from a checkpoint; then the container starts. This process ends with the
-container, and the container with it. A restart of dockerd, which leaves containers running, is waited out.
+open, an empty directory is filled, the directory is whole or is made so from a checkpoint; then the container starts.
+This process ends with the container, and the container with it. A restart of dockerd, which leaves containers running,
+is waited out.
 
 Exit code: 0 stopped, 3 refused for good (a person is needed), 1 anything that another try may cure.
 """
@@ -11,7 +12,9 @@ Exit code: 0 stopped, 3 refused for good (a person is needed), 1 anything that a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import shlex
 import signal
 import socket
 import sqlite3
@@ -31,6 +34,7 @@ REFUSED = 3
 LOCAL = ("xfs", "ext4")
 JOBS_SECONDS = 30
 TABLES_SECONDS = 60
+SEED_SECONDS = 10
 
 
 class RefusedError(Exception):
@@ -43,11 +47,15 @@ class StoppedError(Exception):
 
 @dataclass(frozen=True)
 class Places:
-    """Where copies are that torn files are replaced from, if they are made, where those go, and what is told of it."""
+    """Where copies are that torn files are replaced from, if they are made, where those go, and what is told of it.
+
+    `seed` is the command that fills an empty data directory, if there is one.
+    """
 
     checkpoints: Path | None
     torn: Path
     result: Path
+    seed: list[str]
 
 
 def stopped(*_: object) -> NoReturn:
@@ -137,6 +145,24 @@ def check_data(data: Path, places: Places, *, host_failed: bool) -> None:
     print(f"{data} is whole, as a check of {time.monotonic() - began:.1f} s found.", flush=True)
 
 
+def fill(data: Path, seed: list[str], held: holder.Holder) -> None:
+    """Have a new volume filled, however long that takes."""
+    if not seed or (data / check.DATABASE).exists():
+        return
+    tell("STATUS=Filling the new volume")
+    with subprocess.Popen(seed) as filling:
+        try:
+            while filling.poll() is None:
+                held.renew()
+                tell(f"EXTEND_TIMEOUT_USEC={6 * SEED_SECONDS * 1_000_000}")
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    filling.wait(SEED_SECONDS)
+        finally:
+            filling.terminate()
+    if filling.returncode != 0:
+        raise subprocess.CalledProcessError(filling.returncode, seed)
+
+
 def report(places: Places) -> None:
     """What was recovered here, for the probe, which makes a metric of it."""
     recover.write(places.result, recover.reported(places.torn))
@@ -224,6 +250,7 @@ def serve(volume: Path, data: Path, places: Places, container: Container) -> int
         # One that outlived an earlier process of this unit.
         container.stop()
         check_alone(data)
+        fill(data, places.seed, held)
         tell("STATUS=Checking the data directory")
         check_data(data, places, host_failed=held.doubt)
         held.doubt = False
@@ -257,11 +284,13 @@ def main() -> int:
     parser.add_argument("--grace", type=int, required=True, help="seconds that the server has to stop")
     parser.add_argument("--checkpoints", type=Path, help="directory of the checkpoints, if any are made")
     parser.add_argument("--torn", type=Path, help="where torn files are kept; beside the data by default")
+    parser.add_argument("--seed", type=shlex.split, default=[], help="command that fills an empty data directory")
     parser.add_argument(
         "--result", type=Path, default=Path("/run/chromafleet/recovery.json"), help="file of the report"
     )
     arguments = parser.parse_args()
-    places = Places(arguments.checkpoints, arguments.torn or arguments.data.with_name("torn"), arguments.result)
+    torn = arguments.torn or arguments.data.with_name("torn")
+    places = Places(arguments.checkpoints, torn, arguments.result, arguments.seed)
     signal.signal(signal.SIGTERM, stopped)
     try:
         container = Container("chromadb", arguments.compose, arguments.grace)

@@ -82,8 +82,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--settings", type=Path, default=files.FILE, help=argparse.SUPPRESS)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    # The last three are for systemd.
-    for verb in ("now", "status", "list", "take", "clean", "report"):
+    # The last four are for systemd.
+    for verb in ("now", "status", "list", "take", "clean", "report", "seed"):
         verbs.add_parser(verb)
     verbs.add_parser("brief").add_argument("--after", type=int, default=0, help=argparse.SUPPRESS)
     verbs.add_parser("restic")
@@ -108,6 +108,10 @@ def main() -> int:
                 return clean.clean_up(settings)
             case "report":
                 return report.run(settings)
+            case "seed":
+                import seed
+
+                return seed.seed(settings, given.settings)
             case "restic":
                 return restic(settings, given.settings, arguments[mine:])
             case _:
