@@ -127,11 +127,13 @@ class Load:
     def __init__(self, client: httpx.Client, path: str, headers: dict[str, str]) -> None:
         self.client, self.path, self.headers = client, path, headers
         self.statuses: list[int | str] = []
+        self.times: list[float] = []
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self.ask, daemon=True)
 
     def ask(self) -> None:
         while not self.ended.is_set():
+            self.times.append(time.monotonic())
             try:
                 self.statuses.append(self.client.get(self.path, headers=self.headers).status_code)
             except httpx.HTTPError as error:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import httpx
 import pytest
-from support import Done, Processes, aws, docker, files_with, killed_at, run, secret_values, writer
+from support import Done, Load, Processes, aws, docker, files_with, killed_at, run, secret_values, writer
 
 COUNT = "/api/v2/tenants/default_tenant/databases/default_database/collections/{}/count"
 SITE = ("ansible-playbook", "-i", "inventories/local", "site.yml", "-vvv")
@@ -63,6 +64,45 @@ def test_then_nothing_is_left_to_do(demo: Done, clone: Path) -> None:
     assert set(done.changed().values()) == {0}
 
 
+@pytest.mark.long
+def test_a_lost_zone_is_left(demo: Done, clone: Path, http: httpx.Client, bearer: dict[str, str]) -> None:
+    """The newest snapshot is served from a new volume in another zone; requests fail in one window only, which is told."""
+    collections = COUNT.split("/{}")[0]
+    made = http.post(collections, headers=bearer, json={"name": "failover", "get_or_create": True}).json()["id"]
+
+    def add(name: str) -> int:
+        body = {"ids": [name], "embeddings": [[1.0, 2.0]]}
+        return http.post(f"{collections}/{made}/upsert", headers=bearer, json=body).status_code
+
+    assert add("before") == 200
+    assert run("ansible-playbook", "-i", "inventories/local", "playbooks/backup.yml", cwd=clone).code == 0
+    assert add("after") == 200
+    lost, (volume, zone) = writer(), data_volume()
+    with Load(http, COUNT.format(made), bearer) as reads:
+        began = time.monotonic()
+        done = run(
+            "ansible-playbook",
+            "-i",
+            "inventories/local",
+            "playbooks/failover.yml",
+            "-e",
+            "aws_fleet_retire=demo",
+            cwd=clone,
+        )
+        seconds = time.monotonic() - began
+    assert done.code == 0, done.output[-3000:]
+    assert writer() != lost
+    assert data_volume()[0] != volume
+    assert data_volume()[1] != zone
+    got = http.post(f"{collections}/{made}/get", headers=bearer, json={"include": ["embeddings"]}).json()
+    assert (got["ids"], got["embeddings"]) == (["before"], [[1.0, 2.0]])
+    failed = [status for status in reads.statuses if status != 200]
+    first, last = reads.statuses.index(failed[0]), len(reads.statuses) - reads.statuses[::-1].index(failed[-1])
+    assert 200 not in reads.statuses[first:last]
+    assert set(failed) <= {502, 503}
+    print(f"failover: {seconds:.0f} s, of which {reads.times[last] - reads.times[first]:.0f} s without an answer")
+
+
 def test_no_file_of_the_controller_holds_a_secret(demo: Done, clone: Path) -> None:
     values = secret_values()
     assert len(values) >= 2  # of tokens, and of the cache
@@ -70,7 +110,7 @@ def test_no_file_of_the_controller_holds_a_secret(demo: Done, clone: Path) -> No
 
 
 def data_volume() -> tuple[str, str]:
-    """The data volume's id, and that it is attached to the writer."""
+    """The data volume's id and zone; it is attached to the writer."""
     (volume,) = aws("ec2").describe_volumes(
         Filters=[
             {"Name": "tag:chromafleet:fleet", "Values": ["demo"]},
