@@ -10,6 +10,7 @@ import pytest
 from support import Done, Load, Processes, aws, docker, files_with, killed_at, run, secret_values, writer
 
 COUNT = "/api/v2/tenants/default_tenant/databases/default_database/collections/{}/count"
+FAILOVER = ("ansible-playbook", "-i", "inventories/local", "playbooks/failover.yml", "-e", "aws_fleet_retire=demo")
 SITE = ("ansible-playbook", "-i", "inventories/local", "site.yml", "-vvv")
 
 
@@ -66,7 +67,7 @@ def test_then_nothing_is_left_to_do(demo: Done, clone: Path) -> None:
 
 @pytest.mark.long
 def test_a_lost_zone_is_left(demo: Done, clone: Path, http: httpx.Client, bearer: dict[str, str]) -> None:
-    """The newest snapshot is served from a new volume in another zone; requests fail in one window only, which is told."""
+    """The newest snapshot is served from a new volume in another zone; requests fail in one window, which is told."""
     collections = COUNT.split("/{}")[0]
     made = http.post(collections, headers=bearer, json={"name": "failover", "get_or_create": True}).json()["id"]
 
@@ -80,15 +81,7 @@ def test_a_lost_zone_is_left(demo: Done, clone: Path, http: httpx.Client, bearer
     lost, (volume, zone) = writer(), data_volume()
     with Load(http, COUNT.format(made), bearer) as reads:
         began = time.monotonic()
-        done = run(
-            "ansible-playbook",
-            "-i",
-            "inventories/local",
-            "playbooks/failover.yml",
-            "-e",
-            "aws_fleet_retire=demo",
-            cwd=clone,
-        )
+        done = run(*FAILOVER, cwd=clone)
         seconds = time.monotonic() - began
     assert done.code == 0, done.output[-3000:]
     assert writer() != lost
