@@ -4,6 +4,7 @@
 chromafleet-snapshot now         make one now, and tell how far it is
 chromafleet-snapshot status      how the last attempt went, as JSON
 chromafleet-snapshot list        the published ones
+chromafleet-snapshot gate IMAGE  make one, and see that a server of another image opens it
 chromafleet-snapshot restic ...  restic, with the repository and its key
 """
 
@@ -86,6 +87,7 @@ def main() -> int:
     for verb in ("now", "status", "list", "take", "clean", "report", "seed"):
         verbs.add_parser(verb)
     verbs.add_parser("brief").add_argument("--after", type=int, default=0, help=argparse.SUPPRESS)
+    verbs.add_parser("gate").add_argument("image")
     verbs.add_parser("restic")
     # Behind `restic` all is restic's, options too.
     arguments = sys.argv[1:]
@@ -108,6 +110,10 @@ def main() -> int:
                 return clean.clean_up(settings)
             case "report":
                 return report.run(settings)
+            case "gate":
+                import gate
+
+                return gate.gate(settings, given.image, now)
             case "seed":
                 import seed
 

@@ -48,7 +48,7 @@ def keep(copy: Path, place: Path) -> None:
 
 def release(settings: Settings) -> None:
     """Let writes go on that a killed run has left waiting; the fence opens by itself, but only after a while."""
-    checkpoints = Path(settings.checkpoint[settings.checkpoint.index("--checkpoints") + 1])
+    checkpoints = settings.checkpoints
     if not checkpoints.is_dir():
         return
     held = os.open(checkpoints, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

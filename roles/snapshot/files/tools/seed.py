@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 def seed(settings: Settings, settings_file: Path) -> int:
     """The command; chromadb.service calls it while it holds the volume. Killed, it goes on where it was."""
-    data = Path(settings.checkpoint[settings.checkpoint.index("--data") + 1])
+    data = settings.data
     if data.is_dir() and any(data.iterdir()):
         print(f"{data} is not empty: it stays as it is.")
         return 0
-    checkpoints = Path(settings.checkpoint[settings.checkpoint.index("--checkpoints") + 1])
+    checkpoints = settings.checkpoints
     if copies := sorted(path.name for path in checkpoints.glob("[0-9]*")):
         text = f"{data} is empty, but {checkpoints} has copies of it, which may be younger than any snapshot: "
         advice = f"move {copies[-1]} back into its place, or remove them to begin with the newest snapshot."

@@ -40,6 +40,16 @@ class Settings:
     tags: str
 
     @property
+    def data(self) -> Path:
+        """The live server's directory."""
+        return Path(self.checkpoint[self.checkpoint.index("--data") + 1])
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where copies of it are."""
+        return Path(self.checkpoint[self.checkpoint.index("--checkpoints") + 1])
+
+    @property
     def place(self) -> str:
         """The bucket and the cell's part of it, as a person writes it."""
         return f"s3://{self.bucket}/{self.cell}"

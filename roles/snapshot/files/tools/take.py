@@ -116,9 +116,8 @@ class Snapshot:
     def copy(self) -> dict[str, Any]:
         """The copy, as hard links in the place of work, and the live server's answers beside it."""
         settings = self.settings
-        data = Path(settings.checkpoint[settings.checkpoint.index("--data") + 1])
         server = Server(settings.server_port)
-        collections = [name for (name,) in database.read(data, "SELECT id FROM collections")]
+        collections = [name for (name,) in database.read(settings.data, "SELECT id FROM collections")]
         questions, answers = settings.work / "questions.json", settings.work / "answers.json"
         questions.write_text(json.dumps(samples.choose(server, collections, settings.samples)), encoding="utf-8")
         asked = ["/usr/bin/python3", f"{TOOLS}/samples.py", "--port", str(settings.server_port)]

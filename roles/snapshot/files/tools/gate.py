@@ -1,0 +1,65 @@
+"""Says whether the data may be given to another image: a new release may change it so that the old one can't read it.
+
+First a proved snapshot is published, which is the way back. Then a throw-away server of the other image opens a copy of
+the same data: what the present one counted must be there, every embedding of it.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import clean
+import copies
+import proof
+import status
+from faults import Fault
+from shelf import Shelf
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from settings import Settings
+
+
+def gate(settings: Settings, image: str, now: Callable[[Settings], int]) -> int:
+    """The command; `now` makes the snapshot. Exit code 0: the image may have the data."""
+    if now(settings) != 0:
+        raise Fault("no-way-back", f"{image} does not get the data, since no snapshot of it could be made; see above.")
+    record = Shelf(settings).latest()
+    if record is None:
+        raise Fault("no-way-back", f"{settings.place}/latest.json is gone.")
+    done = subprocess.run(
+        ["docker", "image", "inspect", "--format", "{{.Id}}", image], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise Fault("no-image", f"{image} is not on this host: pull it first.")
+    with status.lock(settings.status):
+        try:
+            found = opened(settings, record, done.stdout.strip())
+        except Fault as fault:
+            text = f"{image} does not get the data: {fault} The present server goes on, with snapshot {record['id']}."
+            raise Fault(fault.kind, text) from None
+        finally:
+            clean.clean(settings)
+    told = {"snapshot": record["id"], "image": image, "collections": len(found), "records": record["records"]}
+    print(json.dumps(told))
+    return 0
+
+
+def opened(settings: Settings, record: dict[str, Any], image: str) -> list[dict[str, Any]]:
+    """The collections, as a server of the image has them; a Fault where they are others than those of the snapshot."""
+    copy = settings.checkpoints / record["id"] / "data"
+    if not copy.is_dir():
+        raise Fault("copy", f"{copy} is gone, another one has taken its place: start again.")
+    settings.work.mkdir(mode=0o700, parents=True, exist_ok=True)
+    kept = settings.work / "data"
+    copies.keep(copy, kept)
+    found = proof.prove(settings, kept, image, [], lambda _: None)
+    if found != record["collections"]:
+        differ = [one["name"] for one in record["collections"] if one not in found]
+        raise Fault(
+            "broken-copy", f"It has {len(found)} of {len(record['collections'])} collections, and others than {differ}."
+        )
+    return found
