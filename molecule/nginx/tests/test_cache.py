@@ -127,6 +127,14 @@ def told(answer):
     return answer.status_code, answer.headers.get("X-Cache"), answer.json()
 
 
+def until_kept(ask):
+    """What the cache says first, and when it has the answer: nobody waits for a Valkey that is late."""
+    said = [ask().headers["X-Cache"] for _ in range(2)]
+    while said[-1] == "miss" and len(said) < 5:
+        said.append(ask().headers["X-Cache"])
+    return said[0], said[-1]
+
+
 # --- What is answered from it --------------------------------------------------------------------------------------
 
 
@@ -171,7 +179,7 @@ WRITES = {
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 def test_every_write_replaces_what_was_known(host, client, collection, write):
-    assert [told(client.get(f"{collection}/count"))[1] for _ in range(2)] == ["miss", "hit"]
+    assert until_kept(lambda: client.get(f"{collection}/count")) == ("miss", "hit")
     method, path, body = write
     mark = uuid.uuid4().hex
     answer = client.request(method, f"{collection}{path}?{mark}", json=body)
@@ -201,7 +209,7 @@ def test_a_write_that_chroma_does_not_answer(client, collection, chroma):
 
 
 def test_a_deleted_collection_answers_nothing(client, collection):
-    assert [told(client.get(f"{collection}/count"))[1] for _ in range(2)] == ["miss", "hit"]
+    assert until_kept(lambda: client.get(f"{collection}/count")) == ("miss", "hit")
     name = client.get(f"{COLLECTIONS}/by-id/{collection.rpartition('/')[2]}").json()["name"]
     assert client.delete(f"{COLLECTIONS}/{name}").status_code == 200
     assert client.get(f"{collection}/count").status_code == 404
@@ -214,14 +222,14 @@ def test_a_deleted_database_answers_nothing_and_the_others_go_on(client, collect
     made = client.post(f"{databases}/{name}/collections", json={"name": "gone"}).json()["id"]
     gone = f"{databases}/{name}/collections/{made}/count"
     for path in (gone, f"{collection}/count"):
-        assert [told(client.get(path))[1] for _ in range(2)] == ["miss", "hit"]
+        assert until_kept(lambda path=path: client.get(path)) == ("miss", "hit")
     assert client.delete(f"{databases}/{name}", headers=bearer(ADMIN)).status_code == 200
     assert client.get(gone).status_code == 404
     assert told(client.get(f"{collection}/count"))[1] == "hit"
 
 
 def test_getting_or_creating_a_collection_costs_nobody_the_cache(client, collection):
-    assert [told(client.get(f"{collection}/count"))[1] for _ in range(2)] == ["miss", "hit"]
+    assert until_kept(lambda: client.get(f"{collection}/count")) == ("miss", "hit")
     assert client.post(COLLECTIONS, json={"name": "any", "get_or_create": True}).status_code == 200
     assert told(client.get(f"{collection}/count"))[1] == "hit"
 
@@ -246,9 +254,14 @@ def test_a_large_answer_is_not_kept(client, collection):
     sizes = {"fits": MAX_ENTRY_SIZE // 2, "large": 2 * MAX_ENTRY_SIZE}
     record = {"ids": list(sizes), "embeddings": [[0, 0]] * 2, "documents": ["x" * size for size in sizes.values()]}
     assert client.post(f"{collection}/add", json=record).status_code == 201
-    for name, second in (("fits", "hit"), ("large", "miss")):
-        asks = [client.post(f"{collection}/get", json={"ids": [name]}) for _ in range(2)]
-        assert [answer.headers["X-Cache"] for answer in asks] == ["miss", second]
+    for name, last in (("fits", "hit"), ("large", "miss")):
+        asks = []
+
+        def ask(name=name, asks=asks):
+            asks.append(client.post(f"{collection}/get", json={"ids": [name]}))
+            return asks[-1]
+
+        assert until_kept(ask) == ("miss", last)
         assert all(len(answer.json()["documents"][0]) == sizes[name] for answer in asks)
 
 
@@ -263,7 +276,7 @@ def test_opting_out(client, collection, headers):
 
 
 def test_authorization_comes_first(client, collection):
-    assert [told(client.get(f"{collection}/count"))[1] for _ in range(2)] == ["miss", "hit"]
+    assert until_kept(lambda: client.get(f"{collection}/count")) == ("miss", "hit")
     assert client.get(f"{collection}/count", headers=bearer(ACME)).status_code == 403
     assert client.get(f"{collection}/count", headers=bearer("wrong")).status_code == 401
     foreign = collection.replace("default_tenant", "acme")
@@ -279,7 +292,7 @@ def test_hits_count_against_the_limit_of_a_token(host, collection):
 
 
 def test_a_hit_needs_no_chroma(client, collection, chroma):
-    assert [told(client.get(f"{collection}/count"))[1] for _ in range(2)] == ["miss", "hit"]
+    assert until_kept(lambda: client.get(f"{collection}/count")) == ("miss", "hit")
     chroma("pause")
     try:
         assert told(client.get(f"{collection}/count")) == (200, "hit", 1)
@@ -402,7 +415,7 @@ def test_an_older_valkey_revives_nothing(client, collection, valkey):
 
 def test_a_write_of_which_valkey_learnt_nothing(client, collection, valkey):
     """Its entry would be valid when Valkey comes back, had the node not noted what it owes."""
-    assert [told(client.get(f"{collection}/count"))[1] for _ in range(2)] == ["miss", "hit"]
+    assert until_kept(lambda: client.get(f"{collection}/count")) == ("miss", "hit")
     valkey.signal("STOP")
     assert client.post(f"{collection}/add", json={"ids": ["b"], "embeddings": [[1, 3]]}).status_code == 201
     valkey.signal("CONT")
@@ -481,7 +494,7 @@ def test_a_valkey_that_is_another_is_not_used(host, client, collection, valkey):
 
 
 def test_a_rotated_password(client, collection, valkey):
-    assert [told(client.get(f"{collection}/count"))[1] for _ in range(2)] == ["miss", "hit"]
+    assert until_kept(lambda: client.get(f"{collection}/count")) == ("miss", "hit")
     valkey.say("CONFIG", "SET", "requirepass", NEXT_PASSWORD)
     valkey.password = NEXT_PASSWORD
     valkey.say("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
