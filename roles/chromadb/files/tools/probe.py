@@ -114,7 +114,8 @@ def main() -> int:
 
     began = time.monotonic()
     server = Server(arguments.port, arguments.seconds)
-    faults = [f"the container {name} has {arguments.data} too" for name in other_containers(arguments.data, arguments.name)]
+    others = other_containers(arguments.data, arguments.name)
+    faults = [f"the container {name} has {arguments.data} too" for name in others]
     try:
         last = json.loads(arguments.result.read_text(encoding="utf-8"))["last"]
     except (OSError, ValueError, KeyError):
