@@ -144,8 +144,9 @@ class Reader:
 
     def run(self) -> None:
         """Until the process is ended."""
-        if self.state.values.get("state") == "running":
-            self.tell(state="failed", kind="killed", error="The refresh was killed.", failing=True)
+        if self.state.values:
+            # Of before: killed, or failed; whether it still fails is seen at once.
+            self.state.end(state="begins")
         watch.begin(self.own, self.slots)
         started_with = stamp()
         while True:
