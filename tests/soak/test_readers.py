@@ -1,4 +1,4 @@
-"""Twenty refreshes of a reader (SOAK_REFRESHES) under clients that read, the writer changing; prints a line of docs/readers.md."""
+"""Twenty refreshes of a reader (SOAK_REFRESHES) under clients that read; prints a line of docs/readers.md."""
 
 from __future__ import annotations
 
@@ -70,7 +70,8 @@ def test_no_read_fails(cell, capsys):
     with capsys.disabled():
         print(
             f"\n| {len(seconds)} | {load.total() + len(seen)} | {sum(failed.values())} | {len(wrong)} "
-            f"| {statistics.median(seconds):.1f} / {max(seconds):.1f} | {waits[len(waits) // 2]:.2f} / {waits[-1]:.2f} |"
+            f"| {statistics.median(seconds):.1f} / {max(seconds):.1f} "
+            f"| {waits[len(waits) // 2]:.2f} / {waits[-1]:.2f} |"
         )
     assert failed == {}
     assert wrong == []
