@@ -50,10 +50,10 @@ def test_no_read_fails(cell, capsys):
         path = f"{COLLECTIONS}/{cell.collections['large']}"
         vector = {"query_embeddings": [[float(number)] * 16], "n_results": 5}
         while not load.ended.is_set():
-            began = time.monotonic()
             load.note("query", client, "POST", f"{path}/query", vector)
+            began = time.time()
             _, headers, _ = client.ask("GET", f"{path}/count")
-            seen.append((time.time(), int(headers[AGE]), headers[SNAPSHOT], time.monotonic() - began))
+            seen.append((began, time.time(), int(headers[AGE]), headers[SNAPSHOT]))
 
     with running(*[read] * 8) as load:
         for number in range(REFRESHES):
@@ -65,8 +65,8 @@ def test_no_read_fails(cell, capsys):
             seconds.append(time.monotonic() - began)
             assert len(cell.servers()) == 1
     failed = {told: count for told, count in load.seen["query"].items() if told != 200}
-    wrong = [one for one in seen if not 0 <= one[0] - times[one[2]] - one[1] <= 2]
-    waits = sorted(one[3] for one in seen)
+    wrong = [one for one in seen if not one[0] - 1.1 <= times[one[3]] + one[2] <= one[1]]
+    waits = sorted(one[1] - one[0] for one in seen)
     with capsys.disabled():
         print(
             f"\n| {len(seconds)} | {load.total() + len(seen)} | {sum(failed.values())} | {len(wrong)} "
@@ -75,5 +75,5 @@ def test_no_read_fails(cell, capsys):
         )
     assert failed == {}
     assert wrong == []
-    assert {one[2] for one in seen} == set(times)
+    assert {one[3] for one in seen} == set(times)
     assert cell.read(cell.reader, cell.collections["large"])[1] == cell.read(cell.writer, cell.collections["large"])[1]

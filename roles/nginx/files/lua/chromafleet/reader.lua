@@ -51,28 +51,30 @@ function _M.choose()
     recent.note(route)
 end
 
--- Rewrite phase of the way to the writer.
+-- Rewrite phase of the way to the writer, the first time and each time that nginx comes back with an error of the connection: then
+-- another of its addresses is tried, but only where not a byte of the request was sent. What was sent may have been done.
 function _M.pass()
+    local tries = tonumber(ngx.var.writer_tries) or 0
+    local was_sent = tries > 0 and (ngx.var.upstream_bytes_sent or ""):match("(%d+)%D*$") ~= "0"
+    ngx.var.writer_tries = tries + 1
     passage.leave()
     serving.done()
     cache.forgo()
     ngx.var.cache_status = "passed"
     ngx.header["X-Cache"] = nil
     -- The writer is found by an endpoint; should that lead to a reader, nobody is asked twice.
-    if ngx.var.http_x_chroma_passed or #serving.addresses() == 0 then
+    if ngx.var.http_x_chroma_passed or was_sent or tries >= #serving.addresses() then
         return ngx.exec("@writer_away")
     end
 end
 
--- Balancer phase of the writer: its addresses by turns, the next one where no connection is made.
+-- Of this worker: requests by turns.
+local turn = math.random(1000)
+
+-- Balancer phase of the writer.
 function _M.balance()
     local addresses = serving.addresses()
-    local turn = ngx.ctx.turn
-    if not turn then
-        turn = math.random(#addresses)
-        balancer.set_more_tries(#addresses - 1)
-    end
-    ngx.ctx.turn = turn + 1
+    turn = turn + 1
     balancer.set_current_peer(addresses[turn % #addresses + 1], port)
 end
 
