@@ -131,6 +131,7 @@ EVERY = {
     "reader-latency",
     "reader-memory",
     "reader-missing",
+    "reader-refresh",
     "reader-unhealthy",
     "segments-recovered",
     "snapshot-age",

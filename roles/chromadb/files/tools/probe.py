@@ -105,6 +105,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--name", default="chromadb", help="name of the server's container")
     parser.add_argument("--collections", type=int, required=True, help="collections in one run")
     parser.add_argument("--seconds", type=float, required=True, help="limit of time for one run")
     parser.add_argument("--result", type=Path, required=True, help="file for the result")
@@ -113,7 +114,8 @@ def main() -> int:
 
     began = time.monotonic()
     server = Server(arguments.port, arguments.seconds)
-    faults = [f"the container {name} has {arguments.data} too" for name in other_containers(arguments.data, "chromadb")]
+    others = other_containers(arguments.data, arguments.name)
+    faults = [f"the container {name} has {arguments.data} too" for name in others]
     try:
         last = json.loads(arguments.result.read_text(encoding="utf-8"))["last"]
     except (OSError, ValueError, KeyError):

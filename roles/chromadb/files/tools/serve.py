@@ -241,10 +241,10 @@ def watch(container: Container, held: holder.Holder) -> str:
     return end
 
 
-def serve(volume: Path, data: Path, places: Places, container: Container) -> int:
-    """The life of the server."""
+def serve(volume: Path, mark: Path, data: Path, places: Places, container: Container) -> int:
+    """The life of the server; `mark` is the directory that this process holds, the whole volume or a slot on it."""
     check_mount(volume)
-    held = holder.Holder(volume)
+    held = holder.Holder(mark)
     held.take()
     try:
         # One that outlived an earlier process of this unit.
@@ -280,6 +280,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--volume", type=Path, required=True, help="mount point of the data volume")
     parser.add_argument("--data", type=Path, required=True, help="data directory on it")
+    parser.add_argument("--slot", type=Path, help="directory that is held, where a volume has more than one server")
+    parser.add_argument("--name", default="chromadb", help="name of the container")
     parser.add_argument("--compose", type=Path, required=True, help="compose file of the server")
     parser.add_argument("--grace", type=int, required=True, help="seconds that the server has to stop")
     parser.add_argument("--checkpoints", type=Path, help="directory of the checkpoints, if any are made")
@@ -293,8 +295,9 @@ def main() -> int:
     places = Places(arguments.checkpoints, torn, arguments.result, arguments.seed)
     signal.signal(signal.SIGTERM, stopped)
     try:
-        container = Container("chromadb", arguments.compose, arguments.grace)
-        return serve(arguments.volume, arguments.data, places, container)
+        container = Container(arguments.name, arguments.compose, arguments.grace)
+        mark = arguments.slot or arguments.volume
+        return serve(arguments.volume, mark, arguments.data, places, container)
     except StoppedError:
         return 0
     except RefusedError as refused:

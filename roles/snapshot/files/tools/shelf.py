@@ -29,6 +29,21 @@ class Shelf:
         with aws.explained(self.settings.place):
             return self._get(self.latest_key)
 
+    def changed(self, etag: str) -> tuple[dict[str, Any] | None, str]:
+        """The newest one and its tag, unless it still has this tag; without a tag there is none."""
+        known = {"IfNoneMatch": etag} if etag else {}
+        with aws.explained(self.settings.place):
+            try:
+                found = self.s3.get_object(Bucket=self.settings.bucket, Key=self.latest_key, **known)
+                return json.load(found["Body"]), found["ETag"]
+            except botocore.exceptions.ClientError as error:
+                code = error.response["Error"]["Code"]
+                if code in ("304", "NotModified"):
+                    return None, etag
+                if code == "NoSuchKey":
+                    return None, ""
+                raise
+
     def record(self, snapshot: str) -> dict[str, Any] | None:
         """A published snapshot by its id."""
         with aws.explained(self.settings.place):

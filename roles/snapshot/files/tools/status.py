@@ -25,7 +25,7 @@ class Status:
 
     def begin(self) -> None:
         """A new attempt."""
-        kept = {name: self.values[name] for name in ("last", "pruned") if name in self.values}
+        kept = {name: self.values[name] for name in ("last", "pruned", "failing") if name in self.values}
         self.values = {**kept, "state": "running", "began": int(time.time()), "seconds": {}}
         self._write()
 

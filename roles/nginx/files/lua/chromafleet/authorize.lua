@@ -24,6 +24,11 @@ function _M.refuse(status, name, message)
     return ngx.exit(status)
 end
 
+-- Access phase: the collection is not in this database, as far as this host knows. A reader knows what its snapshot has.
+function _M.absent(found)
+    return _M.refuse(404, "NotFoundError", "Collection [" .. found.collection .. "] does not exist")
+end
+
 local function has_tenant(token, tenant)
     for _, name in ipairs(token.tenants) do
         if name == "*" or name == tenant then
@@ -87,7 +92,7 @@ function _M.check()
             if fault then
                 return ngx.exec("@unavailable")
             elseif not yes then
-                return _M.refuse(404, "NotFoundError", "Collection [" .. found.collection .. "] does not exist")
+                return _M.absent(found)
             end
         end
     end

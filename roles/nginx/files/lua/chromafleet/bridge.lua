@@ -6,14 +6,15 @@ local _M = {}
 -- How often a request is given to Chroma, the first time included. A query that kills the server must come to an end.
 _M.TRIES = 5
 
-local host, port
+-- Tells host and port of Chroma.
+local find
 local patience = 0
 -- Of this worker: whether Chroma has failed a request and not answered since.
 local down = false
 
--- `address` of Chroma; seconds that a request waits for it in all.
+-- `address` of Chroma, or a function that tells host and port; seconds that a request waits for it in all.
 function _M.configure(address, seconds)
-    host, port = address:match("^(.+):(%d+)$")
+    find = type(address) == "function" and address or function() return address:match("^(.+):(%d+)$") end
     patience = seconds
 end
 
@@ -22,6 +23,7 @@ local function answers()
     local socket = ngx.socket.tcp()
     socket:settimeout(2000)
     local line
+    local host, port = find()
     if socket:connect(host, tonumber(port)) and socket:send("GET /api/v2/heartbeat HTTP/1.0\r\nHost: chroma\r\n\r\n") then
         line = socket:receive("*l")
     end

@@ -31,8 +31,15 @@ local excluded = {}
 -- Of this worker: questions since the last hit.
 local fruitless = 0
 
-function _M.configure(path)
+-- The version of the data, empty on the writer.
+local function version()
+    return config.version
+end
+
+-- `told`, if any, is a function that tells the version of the data instead.
+function _M.configure(path, told)
     config = cjson.decode(loaded.read(path))
+    version = told or version
     if type(config) ~= "table" then
         error(path .. " does not hold the settings of the cache", 0)
     end
@@ -69,7 +76,7 @@ end
 
 -- The generations that an entry depends on. A reader's data never changes: its version says all.
 local function dependencies(found)
-    if config.version ~= "" then
+    if version() ~= "" then
         return {}
     end
     return { collection_generation(found), database_generation(found), cell_generation() }
@@ -119,14 +126,14 @@ local function key_of(route, found)
     end
     -- The body comes last: only it may hold a zero byte.
     asked[#asked + 1] = ngx.req.get_body_data() or ""
-    return join("entry", config.version, ngx.escape_uri(found.tenant), ngx.escape_uri(found.database), found.collection,
+    return join("entry", version(), ngx.escape_uri(found.tenant), ngx.escape_uri(found.database), found.collection,
         route.parts[#route.parts], loaded.sha256_hex(table.concat(asked, "\0")))
 end
 
 -- Where the node doubts that Valkey has every generation, one that covers them all is replaced; one request does so, while the
 -- others do without the cache.
 local function settle(client)
-    local doubts = config.version == "" and valkey.doubts()
+    local doubts = version() == "" and valkey.doubts()
     if not doubts then
         return true
     elseif not state:add("settling", true, 1) then
@@ -216,7 +223,7 @@ function _M.lookup()
                     return answer("hit", there.body)
                 end
             end
-            flight.key, flight.generations = key, there.generations
+            flight.key, flight.generations, flight.version = key, there.generations, version()
             break
         elseif flight.body then
             return answer("shared", flight.body)
@@ -255,9 +262,25 @@ function _M.collect()
     end
 end
 
+-- The answer of this request is nothing to share or to keep: somebody else gives it.
+function _M.forgo()
+    local flight = flights.mine()
+    if flight then
+        flights.land(flight, nil, true)
+    end
+end
+
+-- Likewise where it comes from data of another version.
+function _M.expect(found)
+    local flight = flights.mine()
+    if flight and flight.version ~= found then
+        flights.land(flight, nil, true)
+    end
+end
+
 -- Access phase: a write goes to Chroma from here, because its answer must wait for Valkey.
 function _M.change()
-    local generation = config.enabled and config.version == "" and changed(ngx.ctx.route, ngx.ctx.found)
+    local generation = config.enabled and version() == "" and changed(ngx.ctx.route, ngx.ctx.found)
     if not generation then
         return
     end

@@ -1,0 +1,388 @@
+"""A reader serves what is published, takes newer data over without a failed read, and leaves the rest to the writer."""
+
+import contextlib
+import http.client
+import json
+import time
+
+import pytest
+from cell import ACME, AGE, COLLECTIONS, MOST, SNAPSHOT, STATUS, seconds_of, wait_until
+from load import running
+
+QUERY = {"query_embeddings": [[1.0] * 16], "n_results": 5, "include": ["distances"]}
+
+
+@contextlib.contextmanager
+def reading(cell, clients=3):
+    """Clients that read through the reader all the time, and none fails; what they saw: when, age, snapshot."""
+    seen = []
+
+    def get(load, client, path):
+        began = time.time()
+        try:
+            status, headers, _ = client.ask("POST", f"{path}/get", {"limit": 3, "include": ["embeddings"]})
+            seen.append((began, time.time(), int(headers[AGE]), headers[SNAPSHOT]))
+        except (OSError, http.client.HTTPException, TypeError) as broken:
+            client.connection.close()
+            status = repr(broken)
+        load.seen["get"][status] += 1
+
+    def read(load, number):
+        client = cell.client()
+        while not load.ended.is_set():
+            path = f"{COLLECTIONS}/{cell.collections[('small', 'large')[number % 2]]}"
+            load.note("query", client, "POST", f"{path}/query", QUERY)
+            load.note("count", client, "GET", f"{path}/count")
+            get(load, client, path)
+
+    with running(*[read] * clients) as load:
+        load.until(20)
+        yield seen
+        load.until(20)
+    assert {kind: set(told) for kind, told in load.seen.items()} == {key: {200} for key in ("query", "count", "get")}
+    print(f"{load.total()} reads, the slowest {max(load.slowest.values()):.2f} s")
+
+
+def test_units(cell):
+    assert cell.reader.service("chromafleet-reader").is_enabled
+    assert cell.reader.service("chromafleet-reader").is_running
+    assert cell.reader.service("chromadb-probe.timer").is_running
+    for name in ("chromadb.service", "chromadb-checkpoint.timer", "chromadb-sweep.timer", "chromafleet-snapshot.timer"):
+        assert not cell.reader.service(name).is_enabled
+
+
+def test_data_is_what_was_published(cell):
+    assert cell.client().ask("GET", "/ready")[0] == 200
+    for collection in cell.collections.values():
+        headers, found = cell.read(cell.reader, collection)
+        assert headers[SNAPSHOT] == cell.latest()["id"]
+        assert found == cell.read(cell.writer, collection)[1]
+    assert len(found) == 0
+    assert len(cell.read(cell.reader, cell.collections["large"])[1]) == 1500
+
+
+def test_one_server_runs_and_is_probed(cell):
+    (server,) = cell.servers()
+    serving = cell.status()["serving"]
+    assert server == f"chromadb-{serving['slot']}"
+    cell.reader.check_output("systemctl start chromadb-probe.service")
+    probed = json.loads(cell.reader.check_output("cat /run/chromafleet/probe.json"))
+    assert (probed["failed"], probed["collections"]) == (False, 3)
+
+
+def test_servers_are_confined_as_the_writers_is(cell):
+    name = cell.servers()[0]
+    form = "{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}} {{.Config.User}} {{.HostConfig.RestartPolicy.Name}}"
+    assert cell.reader.check_output("docker inspect --format %s %s", form, name) == "true [ALL] 10001:10001 no"
+    limit, of_all = (
+        int(cell.reader.check_output(command))
+        for command in (f"docker inspect --format {{{{.HostConfig.Memory}}}} {name}",
+                        "awk '/MemTotal/ {print $2 * 1024}' /proc/meminfo")
+    )  # fmt: skip
+    assert limit < of_all / 2
+
+
+def test_refreshes_fail_no_read(cell):
+    """Three, with changes in each; the age is that of the snapshot which the answer comes from."""
+    began = cell.latest()
+    times, durations = {began["id"]: seconds_of(began)}, []
+    with reading(cell) as seen:
+        for version in (2, 3, 4):
+            cell.write(cell.collections["small"], {f"s{number}": version for number in range(0, 100, version)})
+            cell.write(cell.collections["large"], {f"l{number}": version for number in range(300 * version)})
+            record = cell.snapshot()
+            times[record["id"]] = seconds_of(record)
+            started = time.monotonic()
+            cell.catch_up()
+            durations.append(round(time.monotonic() - started, 1))
+            assert len(cell.servers()) == 1
+    assert {name for *_, name in seen} == set(times)
+    # nginx counts whole seconds.
+    assert [one for one in seen if not one[0] - 1.1 <= times[one[3]] + one[2] <= one[1]] == []
+    assert cell.read(cell.reader, cell.collections["large"])[1] == cell.read(cell.writer, cell.collections["large"])[1]
+    print(f"refreshes took {durations} s; steps {cell.status()['seconds']}")
+
+
+def test_what_is_younger_than_the_snapshot_comes_from_the_writer(cell):
+    young = cell.make("young")
+    cell.write(young, {"y1": 1, "y2": 1})
+    client = cell.client()
+    for method, path, body in (
+        ("GET", f"{COLLECTIONS}/young", None),
+        ("GET", f"{COLLECTIONS}/{young}/count", None),
+        ("POST", f"{COLLECTIONS}/{young}/query", QUERY),
+        ("POST", f"{COLLECTIONS}/{young}/query", QUERY | {"where_document": {"$contains": "document"}}),
+    ):
+        status, headers, text = client.ask(method, path, body)
+        assert (status, headers[AGE], headers[SNAPSHOT]) == (200, "0", None), text
+    # Who is told what there is, is told what the snapshot has.
+    status, headers, text = client.ask("GET", COLLECTIONS)
+    assert headers[SNAPSHOT] == cell.latest()["id"]
+    assert "young" not in {one["name"] for one in json.loads(text)}
+    # What nobody has, nobody finds.
+    status, headers, text = client.ask("GET", f"{COLLECTIONS}/never-made")
+    assert (status, headers[AGE], json.loads(text)["error"]) == (404, "0", "NotFoundError")
+
+
+def test_writes_through_the_reader(cell):
+    client = cell.client()
+    made = cell.make("through-the-reader", host=cell.reader)
+    cell.write(made, {"r1": 1}, host=cell.reader)
+    assert client.json("GET", f"{COLLECTIONS}/{made}/count") == 1
+    status, headers, _ = client.ask("DELETE", f"{COLLECTIONS}/through-the-reader")
+    assert (status, headers[AGE]) == (200, "0")
+    small = cell.collections["small"]
+    before = client.json("GET", f"{COLLECTIONS}/{small}/count")
+    cell.write(small, {f"new{time.time()}": 1}, host=cell.reader)
+    assert client.json("GET", f"{COLLECTIONS}/{small}/count") == before
+    assert cell.client(**{MOST: "0"}).json("GET", f"{COLLECTIONS}/{small}/count") == before + 1
+
+
+def test_a_client_limits_the_age(cell):
+    path = f"{COLLECTIONS}/{cell.collections['small']}/count"
+    age = int(cell.client().ask("GET", path)[1][AGE])
+    status, headers, _ = cell.client(**{MOST: str(age + 100)}).ask("GET", path)
+    assert (status, headers[SNAPSHOT]) == (200, cell.latest()["id"])
+    wait_until(lambda: int(cell.client().ask("GET", path)[1][AGE]) > 0)
+    for most in ("0", "0.5"):
+        status, headers, _ = cell.client(**{MOST: most}).ask("GET", path)
+        assert (status, headers[AGE], headers[SNAPSHOT]) == (200, "0", None)
+    status, _, text = cell.client(**{MOST: "soon"}).ask("GET", path)
+    assert status == 400
+    assert MOST in json.loads(text)["message"]
+
+
+def test_a_tenants_token_is_judged_by_both(cell):
+    admin = cell.client(cell.writer)
+    for path, name in (("/api/v2/tenants", "acme"), ("/api/v2/tenants/acme/databases", "shop")):
+        admin.ask("POST", path, {"name": name})
+    shop = "/api/v2/tenants/acme/databases/shop/collections"
+    made = cell.make("orders", cell.reader, shop, ACME)
+    acme = cell.client(token=ACME)
+    assert acme.json("GET", f"{shop}/{made}/count") == 0
+    # Of another tenant, whether the snapshot has it or the writer only.
+    assert acme.ask("GET", f"{COLLECTIONS}/small")[0] == 403
+    assert acme.ask("GET", f"{shop}/{cell.collections['small']}/count")[0] == 404
+    assert cell.client(token="unknown").ask("GET", COLLECTIONS)[0] == 401
+
+
+def test_without_the_writer_reads_go_on(cell):
+    path = f"{COLLECTIONS}/{cell.collections['small']}"
+    cell.writer.check_output("systemctl stop nginx")
+    try:
+        with reading(cell):
+            client = cell.client()
+            for method, where, body in (
+                ("POST", COLLECTIONS, {"name": "none"}),
+                ("POST", f"{path}/upsert", {"ids": ["x"], "embeddings": [[1.0] * 16]}),
+                ("GET", f"{COLLECTIONS}/never-made", None),
+            ):
+                status, headers, text = client.ask(method, where, body)
+                assert (status, headers["Retry-After"]) == (503, "5")
+                assert json.loads(text)["error"] == "InternalError"
+            assert client.ask("GET", "/ready")[0] == 200
+    finally:
+        cell.writer.check_output("systemctl start nginx")
+    wait_until(lambda: cell.client(**{MOST: "0"}).ask("GET", f"{path}/count")[0] == 200)
+
+
+def test_a_load_balancer_without_a_writer_is_told_in_json(cell):
+    """It answers in HTML, and without Retry-After."""
+    cell.writer.check_output("systemctl stop nginx")
+    server = (
+        "import http.server, ssl\n"
+        "class Handler(http.server.BaseHTTPRequestHandler):\n"
+        "    protocol_version = 'HTTP/1.1'\n"
+        "    def do_GET(self):\n"
+        "        self.send_response(503)\n"
+        "        self.send_header('Content-Type', 'text/html')\n"
+        "        self.send_header('Content-Length', '9')\n"
+        "        self.end_headers()\n"
+        "        self.wfile.write(b'<b>no</b>')\n"
+        "made = http.server.ThreadingHTTPServer(('', 443), Handler)\n"
+        "context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)\n"
+        "context.load_cert_chain('/etc/nginx/tls/host.crt', '/etc/nginx/tls/host.key')\n"
+        "made.socket = context.wrap_socket(made.socket, server_side=True)\n"
+        "made.serve_forever()\n"
+    )
+    pid = cell.writer.check_output("setsid python3 -c %s >/dev/null 2>&1 & echo $!", server)
+    try:
+        cell.writer.check_output("timeout 20 sh -c 'until ss -ltn | grep -q :443; do sleep 0.1; done'")
+        status, headers, text = cell.client(**{MOST: "0"}).ask("GET", COLLECTIONS)
+        assert (status, headers["Retry-After"], headers["Content-Type"]) == (503, "5", "application/json")
+        assert "writer" in json.loads(text)["message"]
+    finally:
+        cell.writer.check_output(f"kill {pid}")
+        cell.writer.check_output("systemctl start nginx")
+
+
+def test_questions_are_told_to_root_only(cell):
+    ask = "curl --silent --output /dev/null --write-out '%%{http_code}' http://127.0.0.1:8081/recent"
+    assert cell.reader.check_output(ask) == "403"
+    cell.client().json("POST", f"{COLLECTIONS}/{cell.collections['small']}/query", QUERY | {"n_results": 7})
+    found = json.loads(cell.reader.check_output("curl --silent --local-port 700-1000 http://127.0.0.1:8081/recent"))
+    assert 1 <= len(found) <= 50
+    assert {one["method"] for one in found} <= {"POST", "GET"}
+
+
+def refused(cell, before, kind):
+    """What is published must not serve: what served before goes on, and the metric tells."""
+    wait_until(lambda: cell.status().get("kind") == kind and cell.status()["state"] == "failed", 90, what=cell.status)
+    assert cell.serving() == before["id"]
+    wait_until(lambda: len(cell.servers()) == 1, what=cell.servers)
+    assert metrics(cell)["ReaderRefreshFailed"] == 1
+    return cell.status()["error"]
+
+
+def metrics(cell):
+    """In the agent's place, what is sent when the reader begins anew."""
+    listen = (
+        "import socket, subprocess\n"
+        "agent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        "agent.bind(('127.0.0.1', 8125))\n"
+        "agent.settimeout(30)\n"
+        "subprocess.run(['systemctl', 'restart', 'chromafleet-reader'], check=True)\n"
+        "while 'ReaderRefresh' not in (said := agent.recv(4096).decode()):\n"
+        "    pass\n"
+        "print(said)\n"
+    )
+    lines = cell.reader.check_output("python3 -c %s", listen).splitlines()
+    assert all(line.endswith("|#Fleet:molecule,Cell:main") for line in lines)
+    return {line.split(":")[0]: float(line.split(":")[1].split("|")[0]) for line in lines}
+
+
+def test_age_is_a_metric(cell):
+    told = metrics(cell)
+    assert told["ReaderRefreshFailed"] == 0
+    assert told["DataAgeSeconds"] == pytest.approx(time.time() - seconds_of(cell.latest()), abs=10)
+
+
+def test_wrong_counts_are_refused(cell):
+    collections = cell.latest()["collections"]
+    wrong = [one | {"records": one["records"] + 1} if one["name"] == "large" else one for one in collections]
+    before = cell.again(collections=wrong)
+    with reading(cell, clients=1):
+        said = refused(cell, before, "broken-copy")
+    cell.publish(before)
+    assert "collection large" in said
+    cell.catch_up()
+
+
+def test_flipped_bits_are_refused(cell):
+    """In everything that the repository holds: what is fetched is not what was proved."""
+    cell.write(cell.collections["large"], {f"l{number}": 9 for number in range(1200)})
+    # What differs is fetched, and only that.
+    cell.reader.check_output("systemctl stop chromafleet-reader")
+    before = json.loads(json.dumps(cell.latest()))
+    cell.snapshot()
+    packs = [
+        one["Key"]
+        for page in cell.s3.get_paginator("list_objects_v2").paginate(Bucket=cell.bucket, Prefix="main/restic/data/")
+        for one in page["Contents"]
+    ]
+    whole = {key: cell.s3.get_object(Bucket=cell.bucket, Key=key)["Body"].read() for key in packs}
+    for key, body in whole.items():
+        flipped = bytearray(body)
+        for place in range(len(body) // 3 % 1024, len(body), 1024):
+            flipped[place] ^= 1
+        cell.s3.put_object(Bucket=cell.bucket, Key=key, Body=bytes(flipped))
+    try:
+        cell.reader.check_output("rm -rf /var/cache/chromafleet/restic/*; systemctl start chromafleet-reader")
+        failed = wait_until(
+            lambda: cell.status() if cell.status().get("state") == "failed" else None, 90, what=cell.status
+        )
+        assert failed["step"] == "bring"
+        assert cell.serving() == before["id"]
+    finally:
+        for key, body in whole.items():
+            cell.s3.put_object(Bucket=cell.bucket, Key=key, Body=body)
+    cell.catch_up()
+
+
+def test_s3_away(cell, request):
+    """One failure is none; when it stays, it is told. What serves goes on."""
+    record = cell.latest()
+    cell.api.inject("s3", "GetObject", "AccessDenied", status=403, times=1000)
+    request.addfinalizer(cell.api.heal)
+    said = refused(cell, record, "access-denied")
+    assert "provision.yml" in said
+    cell.api.heal()
+    wait_until(lambda: cell.status()["state"] == "done", what=cell.status)
+    assert metrics(cell)["ReaderRefreshFailed"] == 0
+
+
+@pytest.mark.parametrize("step", ["copy", "bring", "check", "start", "prove", "warm", "switch", "drain"])
+def test_killed_in_a_step(cell, step):
+    """kill -9 of everything that refreshes; the next run ends what it began, and no read fails."""
+    kill = (
+        "pid=$(systemctl show --property MainPID --value chromafleet-reader)\n"
+        f'until read -r line < {STATUS} && [[ $line == *\'"step": "{step}"\'* ]]; do :; done\n'
+        "kill -9 $pid"
+    )
+    restarts = "systemctl show --property NRestarts --value chromafleet-reader"
+    # The step that the refresh before ended with is not this one's.
+    cell.reader.check_output("""sed --in-place 's/"step": "[a-z]*"/"step": "none"/' %s""", STATUS)
+    before = int(cell.reader.check_output(restarts))
+    with reading(cell, clients=1):
+        cell.reader.check_output("setsid timeout 60 bash -c %s >/dev/null 2>&1 &", kill)
+        cell.again()
+        wait_until(lambda: int(cell.reader.check_output(restarts)) > before, what=cell.status)
+        cell.catch_up()
+    assert len(cell.servers()) == 1
+
+
+def test_after_a_boot_it_serves_at_once(cell):
+    """Without S3: what was proved last is on the disk."""
+    before = cell.serving()
+    slot = cell.status()["serving"]["slot"]
+    stop = f"systemctl stop chromafleet-reader nginx chromadb@{slot}; rm -rf /run/chromafleet/serving.env"
+    cell.reader.check_output(stop)
+    assert cell.servers() == []
+    cell.api.inject("s3", "GetObject", "SlowDown", status=503, times=1000)
+    try:
+        cell.reader.check_output("systemctl start nginx chromafleet-reader")
+        wait_until(lambda: cell.client().ask("GET", "/ready")[0] == 200)
+        assert cell.serving() == before
+        assert cell.client().json("GET", f"{COLLECTIONS}/{cell.collections['small']}/count") > 0
+    finally:
+        cell.api.heal()
+    cell.catch_up()
+
+
+def test_a_killed_server_comes_back(cell):
+    slot = cell.status()["serving"]["slot"]
+    cell.reader.check_output(f"docker kill chromadb-{slot}")
+    # Waits at nginx meanwhile.
+    assert cell.client().json("GET", f"{COLLECTIONS}/{cell.collections['small']}/count") > 0
+    assert cell.servers() == [f"chromadb-{slot}"]
+
+
+def test_damaged_data_is_fetched_anew(cell):
+    """What must not serve is given up, the writer answers, and the snapshot comes again."""
+    slot = cell.status()["serving"]["slot"]
+    cell.reader.check_output(f"systemctl stop chromafleet-reader chromadb@{slot}")
+    cell.reader.check_output(
+        f"truncate --size 100 $(ls /var/lib/chromadb/slots/{slot}/data/*/data_level0.bin | head -n 1)"
+    )
+    cell.reader.check_output("systemctl start chromafleet-reader")
+    wait_until(lambda: cell.status()["serving"] and cell.status()["serving"]["slot"] != slot, 60, what=cell.status)
+    cell.catch_up()
+    assert len(cell.read(cell.reader, cell.collections["large"])[1]) == 1500
+
+
+def test_nothing_published(cell):
+    """A new cell: not ready, it says so, and the writer is asked; then it serves by itself."""
+    record = cell.latest()
+    slot = cell.status()["serving"]["slot"]
+    cell.reader.check_output(f"systemctl stop chromafleet-reader chromadb@{slot}; rm /var/lib/chromafleet/serving.json")
+    cell.s3.delete_object(Bucket=cell.bucket, Key="main/latest.json")
+    cell.reader.check_output("systemctl start chromafleet-reader")
+    wait_until(lambda: cell.status().get("state") == "waiting", what=cell.status)
+    assert "playbooks/backup.yml" in cell.status()["error"]
+    assert cell.reader.check_output("chromafleet-reader brief") == "waiting"
+    status, _, text = cell.client().ask("GET", "/ready")
+    assert (status, json.loads(text)["status"]) == (503, "not ready")
+    status, headers, _ = cell.client().ask("GET", f"{COLLECTIONS}/{cell.collections['small']}/count")
+    assert (status, headers[AGE], headers[SNAPSHOT]) == (200, "0", None)
+    cell.publish(record)
+    cell.catch_up()
