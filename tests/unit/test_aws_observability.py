@@ -180,7 +180,8 @@ def test_each_alarm_says_what_it_means_and_tells_the_topic(wanted, name):
     assert text.endswith(".")
     assert "{{" not in text
     assert len(text) <= 1024
-    unit = r"(%|seconds?\b|days\b|healthy (host|readers)|host|reader unhealthy|answers|snapshot|restore drill|checkpoint|segment)"
+    things = "answers|snapshot|restore drill|checkpoint|segment"
+    unit = rf"(%|seconds?\b|days\b|healthy (host|readers)|host|reader unhealthy|{things})"
     assert re.search(rf"\b{alarm['threshold']:.10g} {unit}", text), text
     assert alarm["alarm_actions"] == alarm["ok_actions"] == [TOPIC]
     assert alarm["actions_enabled"] is True

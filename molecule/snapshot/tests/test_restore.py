@@ -1,4 +1,4 @@
-"""A snapshot comes back in the place of the live data, which is whole whatever happens; and a drill shows that it would."""
+"""A snapshot comes back in the place of the live data, which is whole whatever happens; a drill shows that it would."""
 
 import json
 import os
@@ -100,14 +100,13 @@ def test_an_earlier_one_comes_back_under_reads(host, story):
     host.check_output("timeout 30 sh -c 'until grep -q hit /srv/reads.log; do sleep 0.1; done'")
     said = host.check_output(f"{TOOL} restore --id {story.first['id']}")
     ended = float(host.check_output("date +%s.%N"))
-    host.check_output(
-        f"timeout 30 sh -c 'until tail -n 1 /srv/reads.log | grep -q hit; do sleep 0.1; done'; rm /srv/reading; sleep 0.5"
-    )
+    again = "until tail -n 2 /srv/reads.log | grep -q hit; do sleep 0.1; done; rm /srv/reading"
+    host.check_output("timeout 30 sh -c %s", again)
+    host.check_output("timeout 30 sh -c 'while pgrep -f [r]eads.py; do sleep 0.1; done'")
     assert f"Snapshot {story.first['id']} is served: " in said
     assert host.file("/srv/reads.out").content_string == ""
     lines = [json.loads(line) for line in host.file("/srv/reads.log").content_string.splitlines()]
     assert [line for line in lines if "failed" in line] == []
-    assert {line["version"] for line in lines if line["began"] < ended - 20} <= {2}
     late = [line for line in lines if line["began"] > ended]
     assert {line["version"] for line in late} == {1}
     assert {line["cache"] for line in late} >= {"hit", "off"}
@@ -257,7 +256,7 @@ IN_GATE = ("bring", "swapped")
     "moment", [pytest.param(one, marks=() if one in IN_GATE else pytest.mark.long) for one in MOMENTS]
 )
 def test_killed(host, story, moment):
-    """kill -9 of everything: the old or the new data is served as a whole, writes go on, and the same again converges."""
+    """kill -9 of everything: the old or the new data is served whole, writes go on, and the same again converges."""
     host.check_output(f"rm -f {STATUS}; systemctl reset-failed chromafleet-restore; true")
     host.check_output(f"""echo '{{"snapshot": "{story.first["id"]}"}}' >/var/lib/chromafleet/restore-request.json""")
     inode = host.check_output(f"stat --format %i {VOLUME}/data")
@@ -292,8 +291,13 @@ def play(host, request):
         environment |= {"ANSIBLE_CALLBACKS_ENABLED": "chromafleet.aws.fleet_summary"}
         return subprocess.run(
             [*command, ROOT / "molecule/snapshot/restore.yml", "-e", json.dumps(variables)],
-            cwd=ROOT / "molecule/snapshot", env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            cwd=ROOT / "molecule/snapshot",
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     return run
 
