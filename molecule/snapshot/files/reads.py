@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Asks the same question through nginx without end, by turns from the query cache and past it, and notes each answer."""
+"""Asks one question through nginx without end, by turns from the query cache and past it, and notes each answer."""
 
 from __future__ import annotations
 
