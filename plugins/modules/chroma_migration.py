@@ -57,6 +57,14 @@ options:
     type: list
     elements: str
     default: []
+  rename:
+    description: The name that the collection gets in the target, where exactly one is copied.
+    type: str
+    default: ""
+  only_new:
+    description: Whether to fail when the target has a collection of that name, which no interrupted run has begun.
+    type: bool
+    default: false
   delete_extra:
     description: Whether to delete records of these collections that only the target has.
     type: bool
@@ -184,6 +192,8 @@ def main() -> None:
             "source": {"type": "dict", "required": True, "options": PLACE},
             "target": {"type": "dict", "required": True, "options": PLACE},
             "collections": {"type": "list", "elements": "str", "default": []},
+            "rename": {"type": "str", "default": ""},
+            "only_new": {"type": "bool", "default": False},
             "delete_extra": {"type": "bool", "default": False},
             "allow_differences": {"type": "bool", "default": False},
             "state": {"type": "path", "default": "~/.local/state/chromafleet-migrate"},
@@ -220,6 +230,8 @@ def run(module: AnsibleModule) -> Any:
         pace=Pace(params["batch"], params["in_flight"]),
         delete_extra=params["delete_extra"],
         server_image=params["server_image"],
+        rename=params["rename"],
+        only_new=params["only_new"],
     )
     if module.check_mode:
         return migration.verify(source, target, options)

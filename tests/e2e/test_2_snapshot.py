@@ -34,6 +34,25 @@ def test_the_hosts_own_rights_suffice(demo: Done, http: httpx.Client, bearer: di
     assert {one["name"]: one["records"] for one in latest()["collections"]} == counts(http, bearer)
 
 
+def test_a_playbook_brings_one_back(demo: Done, http: httpx.Client, bearer: dict[str, str], clone: Path) -> None:
+    """What was written since is gone, and comes back with the old data."""
+    wanted = latest()
+    before = counts(http, bearer)
+    made = http.post(COLLECTIONS, headers=bearer, json={"name": "after-the-snapshot"})
+    assert made.status_code == 200, made.text
+    command = ("ansible-playbook", "-i", "inventories/local", "playbooks/restore.yml", "-e", "cell=main")
+    done = run(*command, "-e", f"snapshot={wanted['id']}", "-e", "confirm=demo", cwd=clone)
+    assert done.code == 0, done.output[-3000:]
+    assert wanted["id"] in done.output
+    assert counts(http, bearer) == {one["name"]: one["records"] for one in wanted["collections"]}
+    done = run(*command, "-e", "restore_undo=true", "-e", "confirm=demo", cwd=clone)
+    assert done.code == 0, done.output[-3000:]
+    assert counts(http, bearer) == before | {"after-the-snapshot": 0}
+    assert http.delete(f"{COLLECTIONS}/after-the-snapshot", headers=bearer).status_code == 200
+    done = run(*command, "-e", "restore_discard_old=true", cwd=clone)
+    assert done.code == 0, done.output[-3000:]
+
+
 def test_a_playbook_makes_one_now(demo: Done, clone: Path) -> None:
     before = latest()["id"]
     done = run("ansible-playbook", "-i", "inventories/local", "playbooks/backup.yml", cwd=clone)

@@ -133,6 +133,8 @@ EVERY = {
     "reader-missing",
     "reader-refresh",
     "reader-unhealthy",
+    "restore-drill-age",
+    "restore-drill-failed",
     "segments-recovered",
     "snapshot-age",
     "snapshot-failed",
@@ -179,8 +181,9 @@ def test_each_alarm_says_what_it_means_and_tells_the_topic(wanted, name):
     assert text.endswith(".")
     assert "{{" not in text
     assert len(text) <= 1024
-    unit = r"(%|seconds?\b|days\b|healthy (host|readers)|host|reader unhealthy|answers|snapshot|checkpoint|segment)"
-    assert re.search(rf"\b{alarm['threshold']:g} {unit}", text), text
+    things = "answers|snapshot|restore drill|checkpoint|segment"
+    unit = rf"(%|seconds?\b|days\b|healthy (host|readers)|host|reader unhealthy|{things})"
+    assert re.search(rf"\b{alarm['threshold']:.10g} {unit}", text), text
     assert alarm["alarm_actions"] == alarm["ok_actions"] == [TOPIC]
     assert alarm["actions_enabled"] is True
     assert alarm["tags"] == TAGS
@@ -202,7 +205,9 @@ def test_missing_data_rings_only_where_it_means_something(wanted):
     assert {name for name, how in treated.items() if how == "breaching"} == {"writer-missing", "reader-missing"}
     # What the hosts send is "missing" while there is nothing yet; where it has stopped, some tell so.
     own = {name for name, alarm in alarms.items() if alarm["namespace"] == "ChromaFleet"}
-    assert {treated.pop(name) for name in ("snapshot-failed", "segments-recovered")} == {"notBreaching"}
+    assert {treated.pop(name) for name in ("snapshot-failed", "restore-drill-failed", "segments-recovered")} == {
+        "notBreaching"
+    }
     # Four times an hour only, and the certificate's figure twice a day, so that they must keep their state between.
     assert {treated.pop(name) for name in ("checkpoint-failed", "certificate-expiry")} == {"ignore"}
     assert {treated[name] for name in own & treated.keys()} == {"missing"}

@@ -243,6 +243,25 @@ def test_a_wrong_input_is_one_sentence(servers, tmp_path, name):
     assert done.stderr.count("\n") == 1
 
 
+def test_another_name_and_nothing_that_exists(servers, tool):
+    old, new = servers
+    fill(old, make(old, "named"), 700)
+    there = ("copy", *between(servers, "--collection", "named", "--only-new"))
+    assert tool(*there, "--rename", "other.name-1").stdout.endswith("named: 700 written, 700 equal\n")
+    assert held(new, "other.name-1") == held(old, "named")
+    fill(new, make(new, "named"), 5)
+    done = tool(*there, check=False)
+    assert done.returncode == 2
+    assert 'has a collection "named" already: give another name' in done.stderr
+    assert len(held(new, "named")) == 5
+    # Whole, it is the target's own: a second time would undo what was written to it since.
+    done = tool(*there, "--rename", "other.name-1", check=False)
+    assert "already: give another name" in done.stderr
+    make(old, "another")
+    done = tool("copy", *between(servers, "--rename", "one"), check=False)
+    assert 'collections can\'t all get the name "one"' in done.stderr
+
+
 def test_another_space_in_the_target_is_refused(servers, tool):
     for url, space in zip(servers, ("l2", "cosine"), strict=True):
         make(url, "spaces", space=space)

@@ -138,6 +138,16 @@ def until_kept(ask):
 # --- What is answered from it --------------------------------------------------------------------------------------
 
 
+def test_nothing_of_before_is_served_of_other_data(host, client, collection):
+    """As after a restore: what is there stays in Valkey, and counts no more, on no node of the cell."""
+    question = {"ids": ["a"], "include": ["documents"]}
+    eventually(lambda: client.post(f"{collection}/get", json=question).headers["X-Cache"] == "hit")
+    host.check_output("curl --silent --fail --request DELETE http://127.0.0.1:8081/cache")
+    assert client.post(f"{collection}/get", json=question).headers["X-Cache"] == "miss"
+    eventually(lambda: client.post(f"{collection}/get", json=question).headers["X-Cache"] == "hit")
+    assert host.run("curl --silent --fail --request PUT http://127.0.0.1:8081/cache").rc != 0
+
+
 @pytest.mark.parametrize(
     ("method", "operation", "body"),
     [("GET", "count", None), ("POST", "get", {"ids": ["a"]}), ("POST", "query", QUERY)],

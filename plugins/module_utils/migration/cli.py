@@ -54,6 +54,8 @@ def parser() -> argparse.ArgumentParser:
         add("--server-image", help="opens a data directory, by Docker; else the program chroma does")
         if run is copy:
             add("--in-flight", type=_at_least_one, default=Pace.in_flight, help="requests under way (%(default)s)")
+            add("--rename", default="", metavar="NAME", help="name in the target, where one collection is copied")
+            add("--only-new", action="store_true", help="refuse a collection that the target has already")
             add("--delete-extra", action="store_true", help="delete what only the target has")
         if run is export:
             add("--to", required=True, metavar="FOLDER", help="a folder for each database is made here")
@@ -148,6 +150,8 @@ def _options(asked: argparse.Namespace) -> migration.Options:
         pace=Pace(asked.batch, getattr(asked, "in_flight", Pace.in_flight)),
         delete_extra=getattr(asked, "delete_extra", False),
         server_image=asked.server_image,
+        rename=getattr(asked, "rename", ""),
+        only_new=getattr(asked, "only_new", False),
     )
 
 

@@ -21,6 +21,7 @@ BUSY = {429, 502, 503, 504}
 LONGEST_PAUSE = 30.0
 # Chroma 1.5.9 sometimes answers 500 where it opens a collection for the first time; damaged data does so always.
 TRIES_AFTER_500 = 4
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 class _Own(threading.local):
@@ -32,8 +33,8 @@ class _Own(threading.local):
 class Connection:
     """A server at `url` (with a path, if it stands behind one), which gets `headers` with every request.
 
-    `ca_file` holds certificates to trust in place of the system's. A call that finds the server busy or away tries for
-    `patience` seconds, and an answer may take `timeout` seconds.
+    `ca_file` holds certificates to trust in place of the system's; on the loopback interface whatever name is in them.
+    A call that finds the server busy or away tries for `patience` seconds, and an answer may take `timeout` seconds.
     """
 
     def __init__(
@@ -60,6 +61,8 @@ class Connection:
         self._own = _Own()
         try:
             self._tls = ssl.create_default_context(cafile=ca_file) if parts.scheme == "https" else None
+            if self._tls and ca_file and parts.hostname in LOOPBACK:
+                self._tls.check_hostname = False
         except OSError as error:
             raise MigrationError(f'The file of certificates "{ca_file}" can\'t be read: {error}.') from error
 

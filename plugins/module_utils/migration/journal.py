@@ -45,6 +45,10 @@ class Journal:
         row = self._file.execute("SELECT 1 FROM arrived WHERE collection = ? AND batch = ?", (collection, batch))
         return row.fetchone() is not None
 
+    def knows(self, collection: str) -> bool:
+        """Whether anything has arrived in a collection."""
+        return self._file.execute("SELECT 1 FROM arrived WHERE collection = ?", (collection,)).fetchone() is not None
+
     def add(self, collection: str, batch: bytes) -> None:
         """Write down that a batch has arrived."""
         self._file.execute("INSERT OR IGNORE INTO arrived VALUES (?, ?)", (collection, batch))

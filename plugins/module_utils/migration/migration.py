@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .chroma import Server
 from .errors import MigrationError
 from .files import Folder
 from .journal import Journal
@@ -25,6 +26,8 @@ class Options:
     pace: Pace = field(default_factory=Pace)
     delete_extra: bool = False
     server_image: str | None = None
+    rename: str = ""  # the name that the one collection gets in the target
+    only_new: bool = False  # refuse what the target has already, unless an interrupted run has begun it
 
 
 @dataclass(frozen=True)
@@ -49,14 +52,25 @@ def copy(source: Place, target: Place, options: Options, say: Say) -> Iterator[M
         Journal(options.state / "journal.sqlite3") as journal,
     ):
         refuse_one_for_many(databases, target)
-        for name, collection, database in _chosen(databases, options):
+        chosen = list(_chosen(databases, options))
+        if options.only_new:
+            refuse_existing(chosen, server, target, options, journal)
+        for name, collection, database in chosen:
+            called = options.rename or collection.name
             into = counterpart(server, target, name, make=True)
-            progress = copy_collection(database, collection, into, journal, options.pace, say)
+            progress = copy_collection(database, collection, into, journal, options.pace, say, called)
             verdict = verify_collection(
-                database, collection, into, options.pace.batch, options.state, delete_extra=options.delete_extra
+                database,
+                collection,
+                into,
+                options.pace.batch,
+                options.state,
+                delete_extra=options.delete_extra,
+                called=called,
             )
-            if verdict.missing or verdict.different:
-                journal.forget(into.find(collection.name).id)
+            # What is new and whole is the target's own from now on.
+            if verdict.missing or verdict.different or options.only_new:
+                journal.forget(into.find(called).id)
             yield Moved(name, verdict, progress.written)
 
 
@@ -71,7 +85,10 @@ def verify(source: Place, target: Place, options: Options) -> Iterator[Moved]:
             else:
                 into = Folder(Path(target.location), target.database or name)
             if into:
-                verdict = verify_collection(database, collection, into, options.pace.batch, options.state)
+                called = options.rename or collection.name
+                verdict = verify_collection(
+                    database, collection, into, options.pace.batch, options.state, called=called
+                )
             else:
                 missing = database.count(collection)
                 verdict = Verdict(collection.name, missing=missing, settings=["its database does not exist there"])
@@ -105,7 +122,27 @@ def _chosen(databases: dict[str, Readable], options: Options) -> Iterator[tuple[
     for name in options.collections:
         if name not in names:
             raise MigrationError(f'The source has no collection "{name}": it has {", ".join(sorted(names)) or "none"}.')
-    yield from (row for row in found if not options.collections or row[1].name in options.collections)
+    chosen = [row for row in found if not options.collections or row[1].name in options.collections]
+    if options.rename and len(chosen) != 1:
+        raise MigrationError(
+            f'{len(chosen)} collections can\'t all get the name "{options.rename}": name one, and its database.'
+        )
+    yield from chosen
+
+
+def refuse_existing(
+    chosen: list[tuple[str, Collection, Readable]], server: Server, target: Place, options: Options, journal: Journal
+) -> None:
+    """Refuse before anything is written: records of two collections must not be mixed."""
+    for name, collection, _ in chosen:
+        called = options.rename or collection.name
+        into = counterpart(server, target, name, make=False)
+        found = into.find(called) if into else None
+        if into and found and into.count(found) and not journal.knows(found.id):
+            raise MigrationError(
+                f'The target\'s database {into.name} has a collection "{called}" already: give another name, or delete '
+                "or rename it there."
+            )
 
 
 def refuse_one_for_many(databases: dict[str, Readable], target: Place) -> None:

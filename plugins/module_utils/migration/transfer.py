@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .chroma import Database
 from .errors import MigrationError
@@ -43,17 +43,23 @@ class Pace:
 
 
 def copy_collection(
-    source: Readable, collection: Collection, target: Database, journal: Journal, pace: Pace, say: Say
+    source: Readable,
+    collection: Collection,
+    target: Database,
+    journal: Journal,
+    pace: Pace,
+    say: Say,
+    called: str = "",
 ) -> Progress:
-    """Bring every record of a collection to the target, and return how many were written.
+    """Bring every record of a collection to the target, where it may be `called` otherwise; how many were written.
 
     What the target has already is not written again: batches that the journal knows, and records that are the same.
     """
-    found = target.find(collection.name)
+    found = target.find(called or collection.name)
     if found:
         refuse_other_vectors(collection, found)
     else:
-        found = target.create(collection)
+        found = target.create(replace(collection, name=called or collection.name))
     filled = target.count(found) > 0
     if not filled:
         journal.forget(found.id)

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import edge
+import nginx
 import own as files
 import settings as snapshots
 import status
@@ -65,7 +65,7 @@ class Reader:
                 print(f"The slot {serving['slot']} is given up: {fault}", file=sys.stderr, flush=True)
                 serving = None
                 self.slots.serve(None)
-        edge.serve(self.own.nginx_port, serving)
+        nginx.serve(self.own.nginx_port, serving)
         if serving:
             self.slots.probe(serving)
         for slot, port in self.own.slots.items():
@@ -78,7 +78,7 @@ class Reader:
         if self.slots.state(slot) in ("inactive", "failed"):
             return
         until = time.monotonic() + self.own.drain
-        while edge.in_flight(self.own.nginx_port, port) > 0 and time.monotonic() < until:
+        while nginx.in_flight(self.own.nginx_port, port) > 0 and time.monotonic() < until:
             time.sleep(0.1)
         self.slots.stop(slot)
 
@@ -115,7 +115,7 @@ class Reader:
         began = time.monotonic()
         made = self.refresh.make(record, serving)
         self.slots.serve(made)
-        edge.serve(self.own.nginx_port, made)
+        nginx.serve(self.own.nginx_port, made)
         self.state.step("drain")
         self.settle()
         brief = {name: record[name] for name in ("id", "time", "records", "bytes")}

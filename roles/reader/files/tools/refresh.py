@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import check
 import database
-import edge
+import nginx
 import probe
 from bring import bring
 from chroma import Server
@@ -62,7 +62,7 @@ class Refresh:
             self.state.step("prove")
             prove(Server(port), data, record, self.own.samples)
             self.state.step("warm")
-            warm(port, edge.recent(self.own.nginx_port), self.own.warm_seconds)
+            warm(port, nginx.recent(self.own.nginx_port), self.own.warm_seconds)
         except (Fault, OSError, ValueError) as fault:
             memory = self.slots.killed_for_memory(slot)
             self.slots.stop(slot)

@@ -9,8 +9,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-import edge
 import metrics
+import nginx
 import own as files
 import status
 from faults import Fault
@@ -47,7 +47,7 @@ def follow_writer(own: Own) -> None:
         text = json.dumps({"addresses": found}) + "\n"
         if not own.writer.exists() or own.writer.read_text(encoding="utf-8") != text:
             files.write(own.writer, text)
-        edge.writer(own.nginx_port, found)
+        nginx.writer(own.nginx_port, found)
 
 
 def watch(own: Own, slots: Slots) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import hashlib
-import http.client
 import json
 import os
 import shutil
@@ -13,14 +11,15 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import edge
 from faults import Fault
 
 if TYPE_CHECKING:
     from settings import Settings
 
 TRY_AGAIN = 75  # of chromafleet-fenced
-#: As checkpoint.py and chromafleet-fenced have them.
-FENCE_OWNER, FENCE_PORT = "checkpoint", 8081
+#: As checkpoint.py has it.
+FENCE_OWNER = "checkpoint"
 
 
 def make(settings: Settings, asked: list[str]) -> dict[str, Any]:
@@ -57,10 +56,7 @@ def release(settings: Settings) -> None:
     except BlockingIOError:
         return  # another copy is being made, and the fence is its own
     else:
-        nginx = http.client.HTTPConnection("127.0.0.1", FENCE_PORT, timeout=5)
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            nginx.request("DELETE", f"/fence?owner={FENCE_OWNER}")
-            nginx.getresponse().read()
+        edge.release(FENCE_OWNER)
     finally:
         os.close(held)
 

@@ -39,6 +39,13 @@ def of_code(code: str, place: str, said: str) -> Fault:
     return Fault("aws", f"{place} answered {code}: {said}")
 
 
+def of_error(error: OSError) -> Fault:
+    """What the host itself refused."""
+    if error.errno == 28:
+        return Fault("disk-full", f"{error.filename or 'A disk'} has no room left: enlarge the volume, or empty it.")
+    return Fault("host", f"{error.strerror or error}: {error.filename or ''}")
+
+
 def unreachable(place: str, said: str) -> Fault:
     """No connection, or no answer in time."""
     advice = (

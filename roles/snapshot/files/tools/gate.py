@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from settings import Settings
 
 
-def gate(settings: Settings, image: str, now: Callable[[Settings], int]) -> int:
+def gate(settings: Settings, image: str, now: Callable[[], int]) -> int:
     """The command; `now` makes the snapshot. Exit code 0: the image may have the data."""
-    if now(settings) != 0:
+    if now() != 0:
         raise Fault("no-way-back", f"{image} does not get the data, since no snapshot of it could be made; see above.")
     record = Shelf(settings).latest()
     if record is None:

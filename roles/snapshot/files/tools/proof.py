@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from settings import Settings
 
 NAME = "chromadb-proof"
+COMPOSE = "/etc/chromadb/compose.yaml"
 MIB = 1 << 20
 HEADROOM = 256 * MIB
 LEAST = 192 * MIB
@@ -57,13 +58,23 @@ class Collection:
 
 
 def image_of(container: str) -> tuple[str, str]:
-    """The id of the image that a container runs, and the reference that it was asked for by."""
-    command = ["docker", "container", "inspect", "--format", "{{.Image}} {{.Config.Image}}", container]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise Fault("no-server", f"There is no container {container} to take the image of: `systemctl start chromadb`.")
-    image, reference = done.stdout.split()
-    return image, reference
+    """The id of the image that a container runs, and the reference that it was asked for by.
+
+    Where the server was never started on this host, such as over damaged data, what Compose would start.
+    """
+    form = "{{.Image}} {{.Config.Image}}"
+    if found := _docker("container", "inspect", "--format", form, container):
+        image, reference = found.split()
+        return image, reference
+    command = ["docker-compose", "--project-name", container, "--file", COMPOSE, "config", "--images"]
+    reference = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    if reference and (found := _docker("image", "inspect", "--format", "{{.Id}}", reference)):
+        return found, reference
+    raise Fault("no-server", f"There is no container {container} to take the image of: `systemctl start chromadb`.")
+
+
+def _docker(*command: str) -> str:
+    return subprocess.run(["docker", *command], capture_output=True, text=True, check=False).stdout.strip()
 
 
 def memory(settings: Settings) -> int:

@@ -48,8 +48,20 @@ def send(settings: Settings) -> dict[str, float]:
     values = {"SnapshotAgeSeconds": age_of(last), "SnapshotFailed": float(failed)}
     if last:
         values |= {"SnapshotSizeBytes": last["bytes"], "WriteFenceSeconds": last["fenced_seconds"]}
-    metrics.send(values, settings.tags)
+    metrics.send(values | of_drill(settings), settings.tags)
     return values
+
+
+def of_drill(settings: Settings) -> dict[str, float]:
+    """The last restore drill, and its age; where there was none, since the role was set up."""
+    if not settings.drill:
+        return {}
+    known = status.read(settings.drill_status)
+    last = known.get("last", {})
+    failed = known.get("state") == "failed" or status.interrupted(settings.drill_status, settings.status)
+    since = last.get("ended") or files.FILE.stat().st_mtime
+    values = {"RestoreDrillFailed": float(failed), "RestoreDrillAgeSeconds": time.time() - since}
+    return values | ({"RestoreDrillSeconds": sum(last["seconds"].values())} if last else {})
 
 
 def run(settings: Settings) -> int:

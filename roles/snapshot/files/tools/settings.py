@@ -37,6 +37,7 @@ class Settings:
     keep: dict[str, int]
     prune_interval: int
     upload_limit: int
+    drill: bool  # whether restore drills are made
     tags: str
 
     @property
@@ -53,6 +54,21 @@ class Settings:
     def place(self) -> str:
         """The bucket and the cell's part of it, as a person writes it."""
         return f"s3://{self.bucket}/{self.cell}"
+
+    @property
+    def restore_status(self) -> Path:
+        """How the last restore went."""
+        return self.status.with_name("restore.json")
+
+    @property
+    def request(self) -> Path:
+        """What the next restore shall do; readable by root only."""
+        return self.status.with_name("restore-request.json")
+
+    @property
+    def drill_status(self) -> Path:
+        """How the last drill went: on the data volume, since it is a month old on a host that replaced another one."""
+        return self.work.with_name("drill.json")
 
 
 def load(file: Path = FILE) -> Settings:

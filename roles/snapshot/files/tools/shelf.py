@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import aws
 import botocore.exceptions
+import choose
+from faults import Fault
 
 if TYPE_CHECKING:
     from settings import Settings
@@ -55,6 +57,13 @@ class Shelf:
             pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.settings.bucket, Prefix=self.prefix)
             keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
         return sorted(key.removeprefix(self.prefix).removesuffix(".json") for key in keys if key.endswith(".json"))
+
+    def choose(self, snapshot: str = "", before: str = "") -> dict[str, Any]:
+        """The record of a snapshot by its id, of the newest not after a time, or of the newest."""
+        wanted = choose.choose(self.ids(), self.settings.place, snapshot=snapshot, before=before)
+        if record := self.record(wanted):
+            return record
+        raise Fault("no-snapshot", f"The snapshot {wanted} was let go just now; try again.")
 
     def publish(self, record: dict[str, Any]) -> None:
         """The record first, the pointer last: who reads the pointer finds the record."""

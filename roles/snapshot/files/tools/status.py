@@ -44,6 +44,13 @@ class Status:
             self.values["percent"] = int(100 * share)
             self._write()
 
+    def done(self, **last: Any) -> None:
+        """The attempt has made something, which is told until the next one does."""
+        self._end_step()
+        ended = {"ended": int(time.time()), "seconds": dict(self.values["seconds"])}
+        self.values["last"] = {**last, **ended}
+        self.end(state="done")
+
     def end(self, **values: Any) -> None:
         """The attempt is over."""
         self._end_step()
@@ -74,23 +81,29 @@ def read(file: Path) -> dict[str, Any]:
         return {}
 
 
-def lock(file: Path, *, shared: bool = False) -> IO[str]:
-    """Hold the lock for as long as the result is open; a Fault where somebody else has it."""
+def lock(file: Path, *, shared: bool = False, patience: float = 0) -> IO[str]:
+    """Hold the lock for as long as the result is open; a Fault where somebody else has it, after some seconds."""
     held = file.with_suffix(".lock").open("w", encoding="utf-8")
-    try:
-        fcntl.flock(held, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        held.close()
-        raise Fault("busy", "Another snapshot is being made: `chromafleet-snapshot status`.") from None
-    return held
+    until = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(held, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() < until:
+                time.sleep(0.2)
+                continue
+            held.close()
+            text = "A snapshot, a restore or a drill is under way on this host: `chromafleet-snapshot status` tells."
+            raise Fault("busy", text) from None
+        return held
 
 
-def interrupted(file: Path) -> bool:
-    """Whether the last attempt ended without a word: it was killed, or the host went down."""
+def interrupted(file: Path, locked: Path | None = None) -> bool:
+    """Whether the last attempt ended without a word: it was killed, or the host went down. All take one lock."""
     if read(file).get("state") != "running":
         return False
     try:
-        lock(file, shared=True).close()
+        lock(locked or file, shared=True).close()
     except Fault:
         return False
     return read(file).get("state") == "running"

@@ -23,7 +23,7 @@ import report
 import samples
 import status
 from chroma import Server
-from faults import Fault
+from faults import Fault, of_error
 from repository import Repository
 from settings import TOOLS, Settings
 from shelf import Shelf
@@ -180,7 +180,7 @@ def take(settings: Settings, settings_file: Path) -> int:
         except Fault as fault:
             fail(attempt, fault)
         except OSError as error:
-            fail(attempt, fault_of(error))
+            fail(attempt, of_error(error))
         except Exception as error:
             fail(attempt, Fault("bug", f"{type(error).__name__}: {error}"))
             raise
@@ -188,13 +188,6 @@ def take(settings: Settings, settings_file: Path) -> int:
             clean.clean(settings)
             report.send(settings)
     return 0 if attempt.state.values["state"] == "done" else 1
-
-
-def fault_of(error: OSError) -> Fault:
-    """What the host itself refused."""
-    if error.errno == 28:
-        return Fault("disk-full", f"{error.filename or 'A disk'} has no room left: enlarge the volume, or empty it.")
-    return Fault("host", f"{error.strerror or error}: {error.filename or ''}")
 
 
 def fail(attempt: Snapshot, fault: Fault) -> None:

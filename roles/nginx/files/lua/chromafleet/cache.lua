@@ -327,8 +327,16 @@ local function hit_ratio(counted)
     return asked > 0 and hits / asked or nil
 end
 
--- For the host itself.
+-- For the host itself: GET tells how it goes; DELETE says that Chroma has other data now, so that nothing of before is trusted.
 function _M.status()
+    local method = ngx.req.get_method()
+    if method == "DELETE" then
+        valkey.doubt()
+    elseif method ~= "GET" then
+        ngx.status = 405
+        ngx.header["Content-Type"] = "application/json"
+        return ngx.say(cjson.encode({ message = "The methods are GET and DELETE." }))
+    end
     local told = counts()
     told.hit_ratio = hit_ratio(told)
     told.enabled, told.resting, told.in_doubt = config.enabled, valkey.rests(), valkey.doubts() ~= nil
