@@ -10,7 +10,7 @@ import pytest
 from support import Done, Load, Processes, aws, docker, files_with, killed_at, run, secret_values, writer
 
 COUNT = "/api/v2/tenants/default_tenant/databases/default_database/collections/{}/count"
-FAILOVER = ("ansible-playbook", "-i", "inventories/local", "playbooks/failover.yml", "-e", "aws_fleet_retire=demo")
+FAILOVER = ("ansible-playbook", "-i", "inventories/local", "playbooks/failover.yml", "-e", "confirm=demo")
 SITE = ("ansible-playbook", "-i", "inventories/local", "site.yml", "-vvv")
 
 

@@ -51,7 +51,7 @@ class TestStaging(Lifecycle):
 def a_zone_is_left(environment: Environment) -> Iterator[None]:
     """A cell gets a volume and a writer in another zone; an interrupted run goes on, the other cell is not touched."""
     before, others = volumes_of(environment, "main"), volumes_of(environment, "acme")
-    named = ("-e", "cell=main", "-e", "aws_fleet_retire=staging")
+    named = ("-e", "cell=main", "-e", "confirm=staging")
     refused = environment.run("replace_volume", *named)
     assert "has no snapshot, so a new volume would begin empty" in " ".join(refused.output.split())
     with published_snapshot(environment, "main"):
