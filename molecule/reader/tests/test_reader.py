@@ -47,8 +47,9 @@ def test_units(cell):
     assert cell.reader.service("chromafleet-reader").is_enabled
     assert cell.reader.service("chromafleet-reader").is_running
     assert cell.reader.service("chromadb-probe.timer").is_running
+    # What writes to the data, or makes copies of it, is the writer's.
     for name in ("chromadb.service", "chromadb-checkpoint.timer", "chromadb-sweep.timer", "chromafleet-snapshot.timer"):
-        assert not cell.reader.service(name).is_enabled
+        assert not cell.reader.file(f"/etc/systemd/system/{name}").exists
 
 
 def test_data_is_what_was_published(cell):
@@ -74,12 +75,8 @@ def test_servers_are_confined_as_the_writers_is(cell):
     name = cell.servers()[0]
     form = "{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}} {{.Config.User}} {{.HostConfig.RestartPolicy.Name}}"
     assert cell.reader.check_output("docker inspect --format %s %s", form, name) == "true [ALL] 10001:10001 no"
-    limit, of_all = (
-        int(cell.reader.check_output(command))
-        for command in (f"docker inspect --format {{{{.HostConfig.Memory}}}} {name}",
-                        "awk '/MemTotal/ {print $2 * 1024}' /proc/meminfo")
-    )  # fmt: skip
-    assert limit < of_all / 2
+    limit = int(cell.reader.check_output("docker inspect --format '{{.HostConfig.Memory}}' %s", name))
+    assert limit < int(cell.reader.check_output("awk '/MemTotal/ {print $2}' /proc/meminfo")) * 1024 / 2
 
 
 def test_refreshes_fail_no_read(cell):
@@ -217,7 +214,7 @@ def test_a_load_balancer_without_a_writer_is_told_in_json(cell):
 
 
 def test_questions_are_told_to_root_only(cell):
-    ask = "curl --silent --output /dev/null --write-out '%%{http_code}' http://127.0.0.1:8081/recent"
+    ask = "curl --silent --output /dev/null --write-out '%{http_code}' http://127.0.0.1:8081/recent"
     assert cell.reader.check_output(ask) == "403"
     cell.client().json("POST", f"{COLLECTIONS}/{cell.collections['small']}/query", QUERY | {"n_results": 7})
     found = json.loads(cell.reader.check_output("curl --silent --local-port 700-1000 http://127.0.0.1:8081/recent"))
@@ -247,7 +244,7 @@ def metrics(cell):
         "print(said)\n"
     )
     lines = cell.reader.check_output("python3 -c %s", listen).splitlines()
-    assert all(line.endswith("|#Fleet:molecule,Cell:main") for line in lines)
+    assert {tuple(sorted(line.split("|#")[1].split(","))) for line in lines} == {("Cell:main", "Fleet:molecule")}
     return {line.split(":")[0]: float(line.split(":")[1].split("|")[0]) for line in lines}
 
 
@@ -273,7 +270,7 @@ def test_flipped_bits_are_refused(cell):
     cell.write(cell.collections["large"], {f"l{number}": 9 for number in range(1200)})
     # What differs is fetched, and only that.
     cell.reader.check_output("systemctl stop chromafleet-reader")
-    before = json.loads(json.dumps(cell.latest()))
+    before = cell.latest()
     cell.snapshot()
     packs = [
         one["Key"]
@@ -362,7 +359,7 @@ def test_damaged_data_is_fetched_anew(cell):
     slot = cell.status()["serving"]["slot"]
     cell.reader.check_output(f"systemctl stop chromafleet-reader chromadb@{slot}")
     cell.reader.check_output(
-        f"truncate --size 100 $(ls /var/lib/chromadb/slots/{slot}/data/*/data_level0.bin | head -n 1)"
+        f"truncate --size 100 $(ls -S /var/lib/chromadb/slots/{slot}/data/*/data_level0.bin | head -n 1)"
     )
     cell.reader.check_output("systemctl start chromafleet-reader")
     wait_until(lambda: cell.status()["serving"] and cell.status()["serving"]["slot"] != slot, 60, what=cell.status)
