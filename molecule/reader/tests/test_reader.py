@@ -227,8 +227,9 @@ def refused(cell, before, kind):
     wait_until(lambda: cell.status().get("kind") == kind and cell.status()["state"] == "failed", 90, what=cell.status)
     assert cell.serving() == before["id"]
     wait_until(lambda: len(cell.servers()) == 1, what=cell.servers)
+    said = cell.status()["error"]
     assert metrics(cell)["ReaderRefreshFailed"] == 1
-    return cell.status()["error"]
+    return said
 
 
 def metrics(cell):
@@ -356,14 +357,18 @@ def test_a_killed_server_comes_back(cell):
 
 def test_damaged_data_is_fetched_anew(cell):
     """What must not serve is given up, the writer answers, and the snapshot comes again."""
-    slot = cell.status()["serving"]["slot"]
+    known = cell.status()
+    slot = known["serving"]["slot"]
     cell.reader.check_output(f"systemctl stop chromafleet-reader chromadb@{slot}")
     cell.reader.check_output(
         f"truncate --size 100 $(ls -S /var/lib/chromadb/slots/{slot}/data/*/data_level0.bin | head -n 1)"
     )
     cell.reader.check_output("systemctl start chromafleet-reader")
-    wait_until(lambda: cell.status()["serving"] and cell.status()["serving"]["slot"] != slot, 60, what=cell.status)
+    wait_until(lambda: cell.status()["began"] > known["began"], what=cell.status)
     cell.catch_up()
+    check = "/usr/bin/python3 /usr/local/lib/chromafleet/chromadb/check.py /var/lib/chromadb/slots/*/data"
+    assert "is given up" in cell.reader.check_output("journalctl --unit chromafleet-reader --lines 40 --output cat")
+    cell.reader.check_output(check.replace("*", cell.status()["serving"]["slot"]))
     assert len(cell.read(cell.reader, cell.collections["large"])[1]) == 1500
 
 
