@@ -55,7 +55,7 @@ molecule: images  ## One scenario per host role, on Debian 12 and 13
 	pytest -m long tests/molecule
 
 .PHONY: soak
-soak: images  ## Long proofs: each layer's life, each role on each Debian, 200 kills, 100 snapshots, the query cache for ten minutes (SOAK_SECONDS)
+soak: images  ## Long proofs: each layer's life, each role on each Debian, 200 kills, 100 snapshots, 20 refreshes of a reader, the query cache for ten minutes (SOAK_SECONDS)
 	pytest $(PARALLEL) -m long tests/unit
 	pytest $(PARALLEL) -m '' tests/provision
 	pytest -m long tests/molecule

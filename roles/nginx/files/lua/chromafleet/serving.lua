@@ -42,7 +42,7 @@ function _M.answered()
 end
 
 function _M.addresses()
-    return decode("writer") or {}
+    return (decode("writer") or {}).addresses or {}
 end
 
 -- For whoever looks whether the server answers.
