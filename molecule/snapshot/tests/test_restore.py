@@ -217,8 +217,9 @@ def broken(snapshots, story):
 
 
 def test_a_damaged_repository_is_refused(host, story, broken):
-    known = refused(host, story, "unreadable")
+    known = refused(host, story, "damaged")
     assert known["step"] == "bring"
+    assert "restic check --read-data" in known["error"]
 
 
 def test_a_drill_on_a_damaged_repository_fails(host, snapshots, broken):
