@@ -89,7 +89,7 @@ class Snapshots:
     def metrics(self):
         """What is reported, as the agent would get it."""
         said = self.host.check_output("python3 -c %s", LISTEN)
-        lines = [line for line in said.splitlines() if line.startswith(("Snapshot", "WriteFence"))]
+        lines = [line for line in said.splitlines() if line.startswith(("Snapshot", "WriteFence", "RestoreDrill"))]
         return {line.split(":")[0]: (float(line.split(":")[1].split("|")[0]), line.split("#")[1]) for line in lines}
 
     def restored(self, record):

@@ -90,7 +90,16 @@ class Repository:
     def restore(self, snapshot: str, into: Path, progress: Callable[[float], None]) -> dict[str, Any]:
         """Bring a directory to a snapshot's state, whatever is in it; what restic says at the end."""
         command = ["--json", "--no-lock", "restore", snapshot, "--target", ".", "--overwrite", "if-changed", "--delete"]
-        return self.followed(command, into, progress)
+        try:
+            return self.followed(command, into, progress)
+        except faults.Fault as fault:
+            if fault.kind != "restic":
+                raise
+            raise faults.Fault(
+                "damaged",
+                f"A part of the snapshot can't be read back ({fault}). `chromafleet-snapshot restic check --read-data` "
+                "names the damaged packs; another snapshot may not need them (`chromafleet-snapshot list`).",
+            ) from None
 
     def followed(self, arguments: list[str], folder: Path, progress: Callable[[float], None]) -> dict[str, Any]:
         """Run restic in a directory and tell how far it is; its summary."""
@@ -117,6 +126,11 @@ class Repository:
                     summary = told
                 elif told.get("message_type") == "status":
                     progress(told.get("percent_done", 0.0))
+                elif told.get("message_type") == "error":
+                    said.append(f"{told.get('item')}: {told.get('error', {}).get('message')}\n")
+                elif told.get("message_type") == "exit_error":
+                    # It only counts them.
+                    said.insert(0, f"{told.get('message', '').strip()}\n")
                 else:
                     said.append(line)
         if process.returncode != 0 or not summary:

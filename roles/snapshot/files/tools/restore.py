@@ -193,7 +193,7 @@ class Restore:
             return self.undo()
         source = self.request.applied(self.settings)
         shelf, record = chosen(source, self.request)
-        if self.is_done(record["id"]):
+        if not self.request.open and self.is_done(record["id"]):
             print("It was killed in the swap, which was completed since: there is nothing left to do.", flush=True)
             return self.state.end(state="done")
         image = self.prepare(record)

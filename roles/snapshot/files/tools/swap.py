@@ -212,11 +212,18 @@ def complete(settings: Settings, volume: Volume, journal: Journal) -> str:
     """End a swap, also one that was killed, with one of the two served; why it is not the new one, or nothing."""
     # A start of the server has seen to it that data and checkpoints belong together (`settle`). Clients may have
     # written since then: what was restored stays.
-    runs = is_active()
-    if not runs:
-        with held(volume, PATIENCE):
-            move(volume, journal, inward=is_in(volume, journal))
-        edge.forget()
+    until = time.monotonic() + settings.proof_timeout
+    while not (runs := is_active()):
+        try:
+            with held(volume, 0):
+                move(volume, journal, inward=is_in(volume, journal))
+            break
+        except Fault:
+            # It starts, or stops, just now: whoever was killed has begun that.
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+    edge.forget()
     why = "it was interrupted before the data was exchanged"
     if is_in(volume, journal):
         why = "" if runs else unhealthy(settings, journal.counts)
