@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Seconds from the repository to the first answered query, and how that compares with a bare copy of the same data.
 
-On a host of the scenario `snapshot` that is kept (`molecule converge -s snapshot`), whose volume has room for three times the
-data; its volume grows by these, on the host:
+On a host of the scenario `snapshot` that is kept (`molecule converge -s snapshot`). Its volume needs room for three times
+the data, and grows by these, on the host:
 
-    truncate --size 6G /volume.img && losetup --set-capacity $(readlink -f /dev/chroma-data) && xfs_growfs /var/lib/chromadb
+    truncate --size 6G /volume.img
+    losetup --set-capacity $(readlink -f /dev/chroma-data)
+    xfs_growfs /var/lib/chromadb
     benchmarks/restore.py --host snapshot-debian13 --megabytes 234
 
 It fills the cell up to that size, makes a snapshot, empties the live data so that every byte is fetched, restores, and
