@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Seconds from the repository to the first answered query, and how that compares with a bare copy of the same data.
 
-On a host of the scenario `snapshot` that is kept (`molecule converge -s snapshot`). Its volume needs room for three times
-the data, and grows by these, on the host:
+On a host of the scenario `snapshot` that is kept (`molecule converge -s snapshot`). Its volume needs room for three
+times the data, and grows by these, on the host:
 
     truncate --size 6G /volume.img
     losetup --set-capacity $(readlink -f /dev/chroma-data)
