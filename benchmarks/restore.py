@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """Seconds from the repository to the first answered query, and how that compares with a bare copy of the same data.
 
-On a host of the scenario `snapshot` that is kept, whose volume has room for three times the data:
+On a host of the scenario `snapshot` that is kept (`molecule converge -s snapshot`). Its volume needs room for three
+times the data, and grows by these, on the host:
 
-    molecule create -s snapshot && molecule prepare -s snapshot -- -e volume_size=6G && molecule converge -s snapshot
+    truncate --size 6G /volume.img
+    losetup --set-capacity $(readlink -f /dev/chroma-data)
+    xfs_growfs /var/lib/chromadb
     benchmarks/restore.py --host snapshot-debian13 --megabytes 234
 
 It fills the cell up to that size, makes a snapshot, empties the live data so that every byte is fetched, restores, and
@@ -41,7 +44,6 @@ for start in range(FIRST, FIRST + 1000, 250):
     ids = [str(one) for one in range(start, start + 250)]
     ask(f"/{{name}}/add", {{"ids": ids, "embeddings": [[random.random() for _ in range({DIMENSION})] for _ in ids],
                           "documents": [one * 30 for one in ids]}})
-print(name)
 """
 
 
@@ -59,11 +61,12 @@ def main() -> None:
     host = testinfra.get_host(f"docker://{given.host}")
     with serve() as api:
         snapshots = Snapshots(host, api)
-        number, collection = 0, ""
+        number = 0
         while size(host) < given.megabytes:
-            collection = host.check_output("python3 -c %s", FILL.replace("FIRST", str(number))).strip()
+            host.check_output("python3 -c %s", FILL.replace("FIRST", str(number)))
             number += 1000
         record = snapshots.now()
+        (collection,) = [one["id"] for one in record["collections"] if one["name"] == "benchmark"]
         copied = []
         for _ in range(3):
             host.check_output("rm -rf /var/lib/chromadb/bench; sync; echo 3 >/proc/sys/vm/drop_caches; true")
