@@ -121,7 +121,7 @@ def test_query_cache_has_one_version_for_each_snapshot(cell):
         status, headers, _ = client.ask("POST", f"{COLLECTIONS}/{young}/query", question)
         assert (status, headers[AGE], headers["X-Cache"]) == (200, "0", "off")
     tool = cell.reader.check_output("basename $(command -v redis-cli || command -v valkey-cli)")
-    keys = cell.reader.check_output(f"{tool} --scan")
+    keys = cell.reader.check_output(f"{tool} --no-auth-warning -a molecule-valkey-0123456789abcdef --scan")
     assert cell.collections["small"] in keys
     assert young not in keys
 

@@ -34,7 +34,7 @@ class Settings:
     work: Path  # directory of the copies that are being proved, on the data volume
     status: Path
     cache: Path  # restic's
-    keep: dict[str, int]
+    keep: dict[str, int | str]  # what restic's --keep-NAME is given
     prune_interval: int
     upload_limit: int
     drill: bool  # whether restore drills are made
