@@ -106,16 +106,18 @@ def test_query_cache_has_one_version_for_each_snapshot(cell):
     client = cell.client()
     path = f"{COLLECTIONS}/{cell.collections['small']}/query"
     question = QUERY | {"query_embeddings": [[time.time()] * 16]}
-    seen = []
     for _ in range(2):
-        for _ in range(2):
+        said, answers = [], []
+        # Nobody waits for a Valkey that is late: then it is asked again.
+        while len(said) < 2 or (said[-1] == "miss" and len(said) < 5):
             status, headers, text = client.ask("POST", path, question)
-            assert status == 200
-            seen.append((headers["X-Cache"], headers[SNAPSHOT] == cell.latest()["id"], json.loads(text)["ids"]))
+            assert (status, headers[SNAPSHOT]) == (200, cell.latest()["id"])
+            said.append(headers["X-Cache"])
+            answers.append(json.loads(text)["ids"])
+        assert (said[0], said[-1]) == ("miss", "hit")
+        assert answers == answers[:1] * len(answers)
         cell.again()
         cell.catch_up()
-    assert [one[:2] for one in seen] == [("miss", True), ("hit", True)] * 2
-    assert [seen[0][2], seen[2][2]] == [seen[1][2], seen[3][2]]
     young = cell.make(f"kept-by-nobody-{int(time.time())}")
     for _ in range(2):
         status, headers, _ = client.ask("POST", f"{COLLECTIONS}/{young}/query", question)
