@@ -61,6 +61,24 @@ class LocalApi:
         self._ask("/localcloud/faults", method="DELETE")
 
     @contextmanager
+    def flipped(self, bucket, prefix):
+        """Meanwhile one bit is another in each KiB of everything that lies there."""
+        s3 = self.client("s3")
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+        whole = {key: s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
+        for key, body in whole.items():
+            other = bytearray(body)
+            for place in range(len(body) // 3 % 1024, len(body), 1024):
+                other[place] ^= 1
+            s3.put_object(Bucket=bucket, Key=key, Body=bytes(other))
+        try:
+            yield
+        finally:
+            for key, body in whole.items():
+                s3.put_object(Bucket=bucket, Key=key, Body=body)
+
+    @contextmanager
     def enforced(self):
         """Let IAM decide on every call meanwhile; only keys that IAM or STS gave out are known then."""
         self._ask("/moto-api/reset-auth", b"0")

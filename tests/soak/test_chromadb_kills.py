@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from scenario import hosts_of
 
 ROOT = Path(__file__).parents[2]
 HOST = "chromadb-debian13"
@@ -17,18 +17,10 @@ KILLS = 100  # the server's process and its container by turns
 THRESHOLD = 300  # Chroma writes its vector files after as many writes, rather than 1,000: more kills hit that moment
 
 
-def molecule(step):
-    command = [Path(sys.executable).with_name("molecule"), step, "--scenario-name", "chromadb"]
-    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-
-
 @pytest.fixture(scope="module")
 def host():
-    for step in ("destroy", "create", "prepare", "converge"):
-        molecule(step)
-    yield HOST
-    molecule("destroy")
+    with hosts_of("chromadb"):
+        yield HOST
 
 
 @pytest.mark.parametrize("load", [[], ["--mixed"]], ids=["adds", "mixed"])

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from scenario import hosts_of
 
 ROOT = Path(__file__).parents[2]
 SCENARIO = ROOT / "molecule/nginx"
@@ -34,11 +35,8 @@ def on_host(command: str) -> str:
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     """nginx before a real Chroma, with a real Valkey."""
-    molecule = str(Path(sys.executable).with_name("molecule"))
-    for step in ("destroy", "create", "prepare", "converge"):
-        run(molecule, step, "--scenario-name", SCENARIO.name)
-    yield "https://" + run("docker", "inspect", "--format", "{{.NetworkSettings.IPAddress}}", HOST)
-    run(molecule, "destroy", "--scenario-name", SCENARIO.name)
+    with hosts_of(SCENARIO.name):
+        yield "https://" + run("docker", "inspect", "--format", "{{.NetworkSettings.IPAddress}}", HOST)
 
 
 VALKEY = "valkey-cli --tls --cacert /srv/valkey/ca.pem -h cache.molecule.test -p 6390 --no-auth-warning"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from scenario import hosts_of
 
 ROOT = Path(__file__).parents[2]
 SCENARIO = ROOT / "molecule/reader"
@@ -21,23 +21,13 @@ from cell import AGE, COLLECTIONS, SNAPSHOT, Cell, seconds_of  # noqa: E402 (fou
 from load import running  # noqa: E402
 
 
-def molecule(step):
-    command = [Path(sys.executable).with_name("molecule"), step, "--scenario-name", SCENARIO.name]
-    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-
-
 @pytest.fixture(scope="module")
 def cell():
-    if not os.environ.get("SOAK_KEPT_HOST"):
-        for step in ("destroy", "create", "prepare", "converge"):
-            molecule(step)
-    made = Cell()
-    made.fill()
-    made.refresh()
-    yield made
-    if not os.environ.get("SOAK_KEPT_HOST"):
-        molecule("destroy")
+    with hosts_of(SCENARIO.name):
+        made = Cell()
+        made.fill()
+        made.refresh()
+        yield made
 
 
 def test_no_read_fails(cell, capsys):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import testinfra
+from scenario import hosts_of
 
 ROOT = Path(__file__).parents[2]
 SCENARIO = ROOT / "molecule/snapshot"
@@ -22,21 +22,10 @@ sys.path.insert(0, str(SCENARIO / "tests"))
 from published import Snapshots, serve  # noqa: E402 (found through the line above)
 
 
-def molecule(step):
-    command = [Path(sys.executable).with_name("molecule"), step, "--scenario-name", SCENARIO.name]
-    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-
-
 @pytest.fixture(scope="module")
 def snapshots():
-    if not os.environ.get("SOAK_KEPT_HOST"):
-        for step in ("destroy", "create", "prepare", "converge"):
-            molecule(step)
-    with serve() as api:
+    with hosts_of(SCENARIO.name), serve() as api:
         yield Snapshots(testinfra.get_host(f"docker://{HOST}"), api)
-    if not os.environ.get("SOAK_KEPT_HOST"):
-        molecule("destroy")
 
 
 def test_no_snapshot_lacks_an_acknowledged_write(snapshots, capsys):

@@ -14,7 +14,7 @@ from chroma_servers import DEFAULT, call, make, serving
 
 ROLES = Path(__file__).parents[2] / "roles"
 TOOLS = [ROLES / role / "files/tools" for role in ("reader", "snapshot", "chromadb")]
-NAMES = ("faults", "own", "refresh", "slots", "status", "watch", "chroma", "shelf")
+NAMES = ("atomic", "faults", "own", "refresh", "slots", "status", "watch", "chroma", "shelf")
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_the_new_server_is_asked_what_was_asked_lately(tools, published):
 
 
 def test_the_time_of_a_snapshot(tools):
-    assert tools.refresh.seconds_of({"time": "2026-11-28T15:00:00Z"}) == 1795878000
+    assert tools.status.stood_still({"time": "2026-11-28T15:00:00Z"}) == 1795878000
 
 
 def test_what_serves_is_kept_as_a_whole(tools, own):
@@ -102,7 +102,7 @@ def test_what_serves_is_kept_as_a_whole(tools, own):
     assert slots.other(None) == "a"
     slots.own.serving.write_text('{"slot": "a", "po')
     assert slots.serving() is None
-    tools.own.write(own.serving, json.dumps({"slot": "a", "port": 8000}))
+    tools.atomic.write(own.serving, json.dumps({"slot": "a", "port": 8000}))
     assert slots.serving() == {"slot": "a", "port": 8000}
     assert slots.other(slots.serving()) == "b"
     assert slots.revision("b") == "abc123"
@@ -113,7 +113,7 @@ def test_what_serves_is_kept_as_a_whole(tools, own):
 def test_metrics(tools, own):
     slots = tools.slots.Slots(own)
     assert tools.watch.values(own, slots) == {"ReaderRefreshFailed": 0}
-    tools.own.write(own.serving, json.dumps({"slot": "b", "time": time.time() - 60}))
+    tools.atomic.write(own.serving, json.dumps({"slot": "b", "time": time.time() - 60}))
     own.status.write_text(json.dumps({"state": "running", "failing": True}))
     found = tools.watch.values(own, slots)
     assert found["ReaderRefreshFailed"] == 1

@@ -14,6 +14,7 @@ import pytest
 ROLES = Path(__file__).parents[2] / "roles"
 TOOLS = (ROLES / "chromadb/files/tools", ROLES / "snapshot/files/tools")
 IDS = ["20261126T150000Z", "20261127T150000Z", "20261128T150000Z"]
+NAMES = ("choose", "faults", "proof", "restore", "settings", "swap")
 PLACE = "s3://bucket/main"
 
 
@@ -25,7 +26,10 @@ def tools():
         for folder in TOOLS:
             patch.syspath_prepend(str(folder))
         yield SimpleNamespace(
-            **{name: importlib.import_module(name) for name in ("choose", "faults", "restore", "settings", "swap")}
+            **{
+                name: importlib.import_module(name)
+                for name in ("choose", "faults", "proof", "restore", "settings", "swap")
+            }
         )
         for name, module in list(sys.modules.items()):
             file = getattr(module, "__file__", None)
@@ -123,11 +127,11 @@ def test_a_request_is_for_root_only(tools, tmp_path):
 
 def test_the_collections_must_be_those_of_the_record(tools):
     record = {"collections": [{"id": "1", "name": "one", "records": 5}, {"id": "2", "name": "two", "records": 0}]}
-    assert tools.restore.differs(record, record["collections"]) == ""
+    assert tools.proof.differs(record, record["collections"]) == ""
     fewer = [{**record["collections"][0], "records": 4}, record["collections"][1]]
-    assert "one has 4 records, and the record says 5" in tools.restore.differs(record, fewer)
-    assert "1 collections of the record are missing" in tools.restore.differs(record, record["collections"][:1])
-    assert "not in the record" in tools.restore.differs(record, [{**fewer[0], "id": "3"}])
+    assert "one has 4 records, and the record says 5" in tools.proof.differs(record, fewer)
+    assert "1 collections of the record are missing" in tools.proof.differs(record, record["collections"][:1])
+    assert "not in the record" in tools.proof.differs(record, [{**fewer[0], "id": "3"}])
 
 
 @pytest.fixture

@@ -71,6 +71,10 @@ class Snapshots:
         found = self.get("latest.json")
         return json.loads(found) if found else None
 
+    def flipped(self):
+        """Meanwhile nothing that the repository holds is what was stored."""
+        return self.api.flipped(BUCKET, f"{self.cell}/restic/data/")
+
     def now(self):
         """By the unit; the published record."""
         self.host.check_output(f"{TOOL} now")

@@ -198,23 +198,10 @@ def test_no_room(host, story):
     assert "aws_fleet_data_volume_size" in known["error"]
 
 
-def flip(snapshots):
-    """Damage all that the repository holds; what it was."""
-    packs = {f"{snapshots.cell}/{key}": snapshots.get(key) for key in snapshots.keys("restic/data/")}
-    for key, body in packs.items():
-        flipped = bytearray(body)
-        for place in range(len(body) // 3 % 1024, len(body), 1024):
-            flipped[place] ^= 1
-        snapshots.s3.put_object(Bucket=BUCKET, Key=key, Body=bytes(flipped))
-    return packs
-
-
 @pytest.fixture
 def broken(snapshots, story):
-    packs = flip(snapshots)
-    yield
-    for key, body in packs.items():
-        snapshots.s3.put_object(Bucket=BUCKET, Key=key, Body=body)
+    with snapshots.flipped():
+        yield
 
 
 def test_a_damaged_repository_is_refused(host, story, broken):

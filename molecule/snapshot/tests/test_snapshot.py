@@ -5,7 +5,7 @@ import json
 import time
 
 import pytest
-from published import BUCKET, KEY, SECRET
+from published import KEY, SECRET
 
 COLLECTIONS = "https://127.0.0.1/api/v2/tenants/default_tenant/databases/default_database/collections"
 TOKEN = "molecule-admin-0123456789abcdef"
@@ -110,18 +110,9 @@ def test_damaged_copy_is_refused(host, snapshots, damage):
 def test_flipped_bits_in_the_repository_are_refused(host, snapshots):
     """In what an earlier snapshot has stored, and this one only refers to, as nothing was written since."""
     snapshots.now()
-    packs = {f"{snapshots.cell}/{key}": snapshots.get(key) for key in snapshots.keys("restic/data/")}
-    for key, body in packs.items():
-        # One in each KiB: what of an earlier snapshot is still in use is known to restic only.
-        flipped = bytearray(body)
-        for place in range(len(body) // 3 % 1024, len(body), 1024):
-            flipped[place] ^= 1
-        snapshots.s3.put_object(Bucket=BUCKET, Key=key, Body=bytes(flipped))
-    try:
+    # What of an earlier snapshot is still in use is known to restic only.
+    with snapshots.flipped():
         said = refused(host, snapshots, "unreadable")
-    finally:
-        for key, body in packs.items():
-            snapshots.s3.put_object(Bucket=BUCKET, Key=key, Body=body)
     assert "repair packs" in said
 
 

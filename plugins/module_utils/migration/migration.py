@@ -29,6 +29,10 @@ class Options:
     rename: str = ""  # the name that the one collection gets in the target
     only_new: bool = False  # refuse what the target has already, unless an interrupted run has begun it
 
+    def called(self, collection: Collection) -> str:
+        """The name of a collection in the target."""
+        return self.rename or collection.name
+
 
 @dataclass(frozen=True)
 class Moved:
@@ -56,17 +60,17 @@ def copy(source: Place, target: Place, options: Options, say: Say) -> Iterator[M
         if options.only_new:
             refuse_existing(chosen, server, target, options, journal)
         for name, collection, database in chosen:
-            called = options.rename or collection.name
+            called = options.called(collection)
             into = counterpart(server, target, name, make=True)
-            progress = copy_collection(database, collection, into, journal, options.pace, say, called)
+            progress = copy_collection(database, collection, into, called, journal, options.pace, say)
             verdict = verify_collection(
                 database,
                 collection,
                 into,
+                called,
                 options.pace.batch,
                 options.state,
                 delete_extra=options.delete_extra,
-                called=called,
             )
             # What is new and whole is the target's own from now on.
             if verdict.missing or verdict.different or options.only_new:
@@ -85,10 +89,8 @@ def verify(source: Place, target: Place, options: Options) -> Iterator[Moved]:
             else:
                 into = Folder(Path(target.location), target.database or name)
             if into:
-                called = options.rename or collection.name
-                verdict = verify_collection(
-                    database, collection, into, options.pace.batch, options.state, called=called
-                )
+                called = options.called(collection)
+                verdict = verify_collection(database, collection, into, called, options.pace.batch, options.state)
             else:
                 missing = database.count(collection)
                 verdict = Verdict(collection.name, missing=missing, settings=["its database does not exist there"])
@@ -135,7 +137,7 @@ def refuse_existing(
 ) -> None:
     """Refuse before anything is written: records of two collections must not be mixed."""
     for name, collection, _ in chosen:
-        called = options.rename or collection.name
+        called = options.called(collection)
         into = counterpart(server, target, name, make=False)
         found = into.find(called) if into else None
         if into and found and into.count(found) and not journal.knows(found.id):

@@ -46,20 +46,20 @@ def copy_collection(
     source: Readable,
     collection: Collection,
     target: Database,
+    called: str,
     journal: Journal,
     pace: Pace,
     say: Say,
-    called: str = "",
 ) -> Progress:
-    """Bring every record of a collection to the target, where it may be `called` otherwise; how many were written.
+    """Bring every record of a collection to the target, where it is `called` so; how many were written.
 
     What the target has already is not written again: batches that the journal knows, and records that are the same.
     """
-    found = target.find(called or collection.name)
+    found = target.find(called)
     if found:
         refuse_other_vectors(collection, found)
     else:
-        found = target.create(replace(collection, name=called or collection.name))
+        found = target.create(replace(collection, name=called))
     filled = target.count(found) > 0
     if not filled:
         journal.forget(found.id)

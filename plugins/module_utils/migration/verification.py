@@ -52,21 +52,21 @@ def verify_collection(
     source: Readable,
     collection: Collection,
     target: Readable,
+    called: str,
     size: int,
     state: Path,
     *,
     delete_extra: bool = False,
-    called: str = "",
 ) -> Verdict:
     """Compare every record. With `delete_extra`, what only the target (a server) has is deleted there.
 
-    `called`: the collection's name in the target, if it is another one.
+    `called`: the collection's name in the target.
 
     The checksums of the source wait in a temporary file in `state`: 100 bytes for a record, and in a cosine collection
     its embedding, whose last bits may differ.
     """
     verdict = Verdict(collection.name)
-    found = target.find(called or collection.name)
+    found = target.find(called)
     verdict.settings = setting_differences(collection, found) if found else ["it does not exist in the target"]
     state.mkdir(parents=True, exist_ok=True)
     with (

@@ -22,6 +22,7 @@ import urllib.error
 from pathlib import Path
 from typing import Any
 
+import atomic
 import chroma
 import database
 import metrics
@@ -143,9 +144,7 @@ def main() -> int:
         "seconds": round(seconds, 3),
         "time": int(time.time()),
     }
-    written = arguments.result.with_suffix(".new")
-    written.write_text(json.dumps(result) + "\n", encoding="utf-8")
-    written.replace(arguments.result)
+    atomic.write(arguments.result, json.dumps(result) + "\n")
     metrics.send(
         {
             "DeepProbeFailed": int(bool(faults)),

@@ -29,6 +29,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import atomic
 import check
 import checkpoint
 import wal
@@ -158,9 +159,7 @@ def doubtful(data: Path, checkpoints: Path) -> list[check.Damage]:
 
 def write(path: Path, plans: list[Plan]) -> None:
     """A report, as a whole or not at all."""
-    new = path.with_suffix(".new")
-    new.write_text(json.dumps([asdict(one) for one in plans]) + "\n", encoding="utf-8")
-    new.replace(path)
+    atomic.write(path, json.dumps([asdict(one) for one in plans]) + "\n")
 
 
 def reported(torn: Path) -> list[Plan]:

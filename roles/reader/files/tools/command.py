@@ -21,7 +21,7 @@ import own as files
 import settings as snapshots
 import status
 import watch
-from faults import Fault
+from faults import Fault, of_error
 from own import Own
 from slots import Slots
 
@@ -148,7 +148,8 @@ class Reader:
             # Of before: killed, or failed; whether it still fails is seen at once.
             self.state.end(state="begins")
         watch.begin(self.own, self.slots)
-        started_with = stamp()
+        watched = watched_files(self.own)
+        started_with = stamp(watched)
         while True:
             pause = self.own.interval
             try:
@@ -158,14 +159,13 @@ class Reader:
                 self.fail(fault)
                 pause = self.pause()
             except OSError as error:
-                kind = "disk-full" if error.errno == 28 else "host"
-                self.fail(Fault(kind, f"{error.strerror or error}: {error.filename or ''}."))
+                self.fail(of_error(error))
                 pause = self.pause()
             until = time.monotonic() + pause
-            while time.monotonic() < until and stamp() == started_with:
+            while time.monotonic() < until and stamp(watched) == started_with:
                 time.sleep(min(1.0, max(0.0, until - time.monotonic())))
             # Other settings, another container, other tools: with them from the start.
-            if stamp() != started_with:
+            if stamp(watched) != started_with:
                 os.execv(sys.executable, [sys.executable, *sys.argv])  # noqa: S606 - itself
 
     def pause(self) -> float:
@@ -174,12 +174,15 @@ class Reader:
         return min(self.own.interval * 2 ** min(self.failures, 10), LONGEST)
 
 
-def stamp() -> list[tuple[str, int]]:
-    """What this process was started with."""
-    own = files.load()
+def watched_files(own: Own) -> list[Path]:
+    """What this process was started with: settings, containers, tools."""
     compose = [Path(own.compose.format(slot=slot)) for slot in own.slots]
-    found = [files.FILE, snapshots.FILE, *compose, *sorted(TOOLS.glob("*.py"))]
-    return [(str(path), path.stat().st_mtime_ns) for path in found]
+    return [files.FILE, snapshots.FILE, *compose, *TOOLS.glob("*.py")]
+
+
+def stamp(watched: list[Path]) -> list[int]:
+    """How they are now."""
+    return [path.stat().st_mtime_ns for path in watched]
 
 
 def brief(own: Own) -> str:

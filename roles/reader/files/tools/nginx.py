@@ -11,6 +11,7 @@ import json
 import random
 from typing import Any
 
+import edge
 from faults import Fault
 
 SECONDS = 5
@@ -18,23 +19,17 @@ SECONDS = 5
 
 def ask(port: int, method: str, path: str, body: Any = None, source: int = 0) -> Any:
     """One answer of the status server; None where nginx doesn't run."""
-    address = ("127.0.0.1", source) if source else None
-    nginx = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS, source_address=address)
+    text = None if body is None else json.dumps(body)
     try:
-        nginx.request(method, path, None if body is None else json.dumps(body))
-        answer = nginx.getresponse()
-        text = answer.read()
-    except ConnectionRefusedError:
-        return None
+        status, said = edge.call(method, path, port=port, body=text, source=source, seconds=SECONDS)
     except (OSError, http.client.HTTPException) as broken:
         raise Fault("nginx", f"nginx gave no answer at port {port} ({broken}): `systemctl status nginx`.") from None
-    finally:
-        nginx.close()
-    if answer.status != 200:
-        said = text.decode(errors="replace").strip()[:200]
+    if status == 0:
+        return None
+    if status != 200:
         advice = "it is not configured as a reader's: run site.yml, which gives it nginx_writer_url"
-        raise Fault("nginx", f"nginx answered {answer.status} to {method} {path} ({said}); {advice}.")
-    return json.loads(text)
+        raise Fault("nginx", f"nginx answered {status} to {method} {path} ({said.strip()[:200]}); {advice}.")
+    return json.loads(said)
 
 
 def serve(port: int, serving: dict[str, Any] | None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -39,13 +38,3 @@ def load(file: Path = FILE) -> Own:
     values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     paths = {name: Path(values[name]) for name in ("slots_dir", "status", "serving", "writer", "environment")}
     return Own(**{field.name: values[field.name] for field in fields(Own)} | paths)
-
-
-def write(file: Path, text: str) -> None:
-    """Put a file in place as a whole, and onto the disk."""
-    new = file.with_suffix(".new")
-    with new.open("w", encoding="utf-8") as opened:
-        opened.write(text)
-        opened.flush()
-        os.fsync(opened.fileno())
-    new.replace(file)

@@ -6,7 +6,6 @@ leaves a slot behind that nobody uses; the next run begins with it anew.
 
 from __future__ import annotations
 
-import calendar
 import random
 import time
 import urllib.error
@@ -21,6 +20,7 @@ from bring import bring
 from chroma import Server
 from faults import Fault
 from repository import Repository
+from status import stood_still
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,11 +29,6 @@ if TYPE_CHECKING:
     from settings import Settings
     from slots import Slots
     from status import Status
-
-
-def seconds_of(record: dict[str, Any]) -> int:
-    """When a snapshot's data stood still, in seconds since 1970."""
-    return calendar.timegm(time.strptime(record["time"], "%Y-%m-%dT%H:%M:%SZ"))
 
 
 class Refresh:
@@ -80,7 +75,7 @@ class Refresh:
             "slot": slot,
             "port": port,
             "snapshot": record["id"],
-            "time": seconds_of(record),
+            "time": stood_still(record),
             "revision": revision,
         }
 

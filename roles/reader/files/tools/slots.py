@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-import own as files
+import atomic
 from faults import Fault
 
 if TYPE_CHECKING:
@@ -44,15 +44,14 @@ class Slots:
             self.own.serving.unlink(missing_ok=True)
             self.own.environment.unlink(missing_ok=True)
             return
-        files.write(self.own.serving, json.dumps(serving) + "\n")
-        self.own.serving.chmod(0o644)
+        atomic.write(self.own.serving, json.dumps(serving) + "\n")
         self.probe(serving)
 
     def probe(self, serving: dict[str, Any]) -> None:
         """Have the deep probe look there; /run is empty after a boot."""
         text = f"SLOT={serving['slot']}\nPORT={serving['port']}\n"
         if not self.own.environment.exists() or self.own.environment.read_text(encoding="utf-8") != text:
-            files.write(self.own.environment, text)
+            atomic.write(self.own.environment, text)
             # One that looks at the other slot just now would find a server that stops.
             self._systemctl("stop", "chromadb-probe.service")
 

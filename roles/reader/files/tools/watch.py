@@ -9,9 +9,9 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+import atomic
 import metrics
 import nginx
-import own as files
 import status
 from faults import Fault
 
@@ -46,7 +46,7 @@ def follow_writer(own: Own) -> None:
     if found := addresses(own):
         text = json.dumps({"addresses": found}) + "\n"
         if not own.writer.exists() or own.writer.read_text(encoding="utf-8") != text:
-            files.write(own.writer, text)
+            atomic.write(own.writer, text)
         nginx.writer(own.nginx_port, found)
 
 

@@ -110,12 +110,20 @@ def listed(settings: Settings) -> int:
     return 0
 
 
+def newest(settings: Settings) -> int:
+    """The id of the newest one; nothing where there is none."""
+    from shelf import Shelf
+
+    print((Shelf(settings).latest() or {}).get("id", ""))
+    return 0
+
+
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--settings", type=Path, default=files.FILE, help=argparse.SUPPRESS)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    # The last eight are for systemd and the playbooks.
+    # The last nine are for systemd and the playbooks.
     plain = (
         "now",
         "list",
@@ -125,6 +133,7 @@ def main() -> int:
         "take",
         "clean",
         "report",
+        "newest",
         "seed",
         "settle",
         "restored",
@@ -164,6 +173,8 @@ def act(settings: Settings, given: argparse.Namespace, rest: list[str]) -> int:
             print(brief(settings, given.of, given.after))
         case "list":
             return listed(settings)
+        case "newest":
+            return newest(settings)
         case "clean":
             return clean.clean_up(settings)
         case "report":
@@ -174,14 +185,6 @@ def act(settings: Settings, given: argparse.Namespace, rest: list[str]) -> int:
             import take
 
             return take.take(settings, given.settings)
-        case "gate":
-            import gate
-
-            return gate.gate(settings, given.image, lambda: follow(settings, "snapshot", status.summary))
-        case "seed":
-            import seed
-
-            return seed.seed(settings, given.settings)
         case "gate":
             import gate
 

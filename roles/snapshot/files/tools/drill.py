@@ -13,15 +13,13 @@ import proof
 import report
 import restore
 import status
-from faults import Fault, of_error
+from faults import told
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from faults import Fault
     from settings import Settings
-
-#: A snapshot may be under way (seconds).
-PATIENCE = 1800
 
 
 def run(settings: Settings, settings_file: Path, state: status.Status) -> None:
@@ -41,9 +39,7 @@ def run(settings: Settings, settings_file: Path, state: status.Status) -> None:
     repository = Repository(fresh, settings_file, shelf.s3.meta.endpoint_url)
     bring.bring(fresh, repository, record, work / "data", state.progress)
     state.step("prove")
-    collections = proof.prove(settings, work / "data", image, [], state.progress)
-    if said := restore.differs(record, collections):
-        raise Fault("broken-copy", f"The snapshot {record['id']} is not what its record says: {said}.")
+    proof.prove_published(settings, record, work / "data", image, state.progress)
     state.done(id=record["id"], records=record["records"], bytes=record["bytes"])
 
 
@@ -55,25 +51,23 @@ def summary(last: dict[str, Any]) -> str:
 
 def drill(settings: Settings, settings_file: Path) -> int:
     """The command; exit code 0 it can be restored, 1 not."""
-    with status.lock(settings.status, patience=PATIENCE):
+    with status.lock(settings.status, patience=restore.PATIENCE):
         signal.signal(signal.SIGTERM, restore.stopped)
         state = status.Status(settings.drill_status)
         state.begin()
-        fault = None
         try:
-            run(settings, settings_file, state)
-        except Fault as found:
-            fault = found
-        except OSError as error:
-            fault = of_error(error)
+            with told(lambda fault: fail(state, fault)):
+                run(settings, settings_file, state)
+                print(summary(state.values["last"]))
         finally:
             proof.remove()
             shutil.rmtree(settings.work, ignore_errors=True)
-        if fault:
-            state.end(state="failed", kind=fault.kind, error=str(fault))
-            step = state.values["step"]
-            print(f"The newest snapshot could not be restored, in the step `{step}`: {fault}", file=sys.stderr)
-        else:
-            print(summary(state.values["last"]))
     report.send(settings)
-    return 1 if fault else 0
+    return 0 if state.values["state"] == "done" else 1
+
+
+def fail(state: status.Status, fault: Fault) -> None:
+    """Tell why."""
+    state.end(state="failed", kind=fault.kind, error=str(fault))
+    step = state.values["step"]
+    print(f"The newest snapshot could not be restored, in the step `{step}`: {fault}", file=sys.stderr)

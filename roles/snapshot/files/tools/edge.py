@@ -21,19 +21,29 @@ HOLD = 60
 BUSY = 409
 
 
-def ask(method: str, path: str, seconds: float = 10) -> tuple[int, str]:
-    """Status, 0 if nobody listens, and what is said about it."""
-    nginx = http.client.HTTPConnection("127.0.0.1", PORT, timeout=seconds)
+def call(
+    method: str, path: str, *, port: int = PORT, body: str | None = None, source: int = 0, seconds: float = 10
+) -> tuple[int, str]:
+    """Status, 0 if nobody listens, and the answer; an error where there is none. From a port of one's own: `source`."""
+    address = ("127.0.0.1", source) if source else None
+    nginx = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds, source_address=address)
     try:
-        nginx.request(method, path)
+        nginx.request(method, path, body)
         answer = nginx.getresponse()
-        return answer.status, json.load(answer).get("message", "")
+        return answer.status, answer.read().decode(errors="replace")
     except ConnectionRefusedError:
-        return 0, "nginx does not run."
-    except (OSError, http.client.HTTPException, ValueError) as broken:
-        return -1, f"nginx gave no answer that is understood: {broken}"
+        return 0, ""
     finally:
         nginx.close()
+
+
+def ask(method: str, path: str, seconds: float = 10) -> tuple[int, str]:
+    """Status, 0 if nobody listens, and what is said about it."""
+    try:
+        status, text = call(method, path, seconds=seconds)
+        return status, json.loads(text).get("message", "") if status else "nginx does not run."
+    except (OSError, http.client.HTTPException, ValueError) as broken:
+        return -1, f"nginx gave no answer that is understood: {broken}"
 
 
 def release(owner: str) -> None:

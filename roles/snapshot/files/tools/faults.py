@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
 
 class Fault(Exception):  # noqa: N818 - it is what the user reads
     """A snapshot that was not made; `kind` is a word for programs, the text a sentence for a person."""
@@ -44,6 +50,20 @@ def of_error(error: OSError) -> Fault:
     if error.errno == 28:
         return Fault("disk-full", f"{error.filename or 'A disk'} has no room left: enlarge the volume, or empty it.")
     return Fault("host", f"{error.strerror or error}: {error.filename or ''}")
+
+
+@contextmanager
+def told(tell: Callable[[Fault], None]) -> Iterator[None]:
+    """Tell whatever goes wrong meanwhile as a Fault; a mistake in these tools is raised as well."""
+    try:
+        yield
+    except Fault as fault:
+        tell(fault)
+    except OSError as error:
+        tell(of_error(error))
+    except Exception as error:
+        tell(Fault("bug", f"{type(error).__name__}: {error}"))
+        raise
 
 
 def unreachable(place: str, said: str) -> Fault:

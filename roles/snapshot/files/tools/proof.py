@@ -63,17 +63,18 @@ def image_of(container: str) -> tuple[str, str]:
     Where the server was never started on this host, such as over damaged data, what Compose would start.
     """
     form = "{{.Image}} {{.Config.Image}}"
-    if found := _docker("container", "inspect", "--format", form, container):
+    if found := docker("container", "inspect", "--format", form, container):
         image, reference = found.split()
         return image, reference
     command = ["docker-compose", "--project-name", container, "--file", COMPOSE, "config", "--images"]
     reference = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-    if reference and (found := _docker("image", "inspect", "--format", "{{.Id}}", reference)):
+    if reference and (found := docker("image", "inspect", "--format", "{{.Id}}", reference)):
         return found, reference
     raise Fault("no-server", f"There is no container {container} to take the image of: `systemctl start chromadb`.")
 
 
-def _docker(*command: str) -> str:
+def docker(*command: str) -> str:
+    """What Docker prints; nothing where it fails."""
     return subprocess.run(["docker", *command], capture_output=True, text=True, check=False).stdout.strip()
 
 
@@ -143,8 +144,7 @@ class Throwaway:
         self.loaded += needed
 
     def _inspect(self, form: str) -> str:
-        command = ["docker", "container", "inspect", "--format", form, NAME]
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+        return docker("container", "inspect", "--format", form, NAME)
 
 
 def read_back(
@@ -193,7 +193,7 @@ def prove(
 ) -> list[dict[str, Any]]:
     """Prove a copy, or raise a Fault; the collections with their counts. The copy itself is left as it is.
 
-    What has the checksums of what this image was proved with before, byte by byte, need not be read as a whole again.
+    Without `whole`, only the first embeddings of each collection are read.
     """
     data = copy.parent / "proof"
     command = ["cp", "--archive", "--reflink=auto", str(copy), str(data)]
@@ -250,3 +250,33 @@ def prove(
         remove()
         shutil.rmtree(data, ignore_errors=True)
     return records
+
+
+def prove_published(
+    settings: Settings,
+    record: dict[str, Any],
+    copy: Path,
+    image: str,
+    progress: Callable[[float], None],
+    *,
+    whole: bool = True,
+) -> list[dict[str, Any]]:
+    """Prove what has been published before: its collections are those of the record, too."""
+    found = prove(settings, copy, image, [], progress, whole=whole)
+    if said := differs(record, found):
+        raise Fault("broken-copy", f"The snapshot {record['id']} is not what its record says: {said}.")
+    return found
+
+
+def differs(record: dict[str, Any], found: list[dict[str, Any]]) -> str:
+    """How the collections that were read back differ from those of the record; empty where they don't."""
+    wanted = {one["id"]: one for one in record["collections"]}
+    for one in found:
+        was = wanted.pop(one["id"], None)
+        if was is None:
+            return f"the collection {one['name']} is not in the record"
+        if was["records"] != one["records"]:
+            return f"the collection {one['name']} has {one['records']} records, and the record says {was['records']}"
+        if was != one:
+            return f"the collection {one['name']} is {one}, and the record says {was}"
+    return f"{len(wanted)} collections of the record are missing" if wanted else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import calendar
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 def age_of(last: dict[str, Any] | None) -> float:
     """Seconds since the newest snapshot's data stood still; where there is none, since the role was set up."""
     if last:
-        return time.time() - calendar.timegm(time.strptime(last["time"], "%Y-%m-%dT%H:%M:%SZ"))
+        return time.time() - status.stood_still(last)
     return time.time() - files.FILE.stat().st_mtime
 
 

@@ -24,7 +24,7 @@ import choose
 import proof
 import status
 import swap
-from faults import Fault, of_error
+from faults import Fault, told
 
 if TYPE_CHECKING:
     from settings import Settings
@@ -147,18 +147,6 @@ def check_room(volume: swap.Volume, work: Path, record: dict[str, Any]) -> None:
         )
 
 
-def differs(record: dict[str, Any], found: list[dict[str, Any]]) -> str:
-    """How the collections that were read back differ from those of the record; empty where they don't."""
-    wanted = {one["id"]: one for one in record["collections"]}
-    for one in found:
-        was = wanted.pop(one["id"], None)
-        if was is None:
-            return f"the collection {one['name']} is not in the record"
-        if was["records"] != one["records"]:
-            return f"the collection {one['name']} has {one['records']} records, and the record says {was['records']}"
-    return f"{len(wanted)} collections of the record are missing" if wanted else ""
-
-
 class Closed(Exception):  # noqa: N818 - no error
     """What was opened beside is wanted no more."""
 
@@ -203,9 +191,7 @@ class Restore:
         data = self.volume.work / "data"
         # Every file was compared with what was proved; only another image may see it with other eyes.
         whole = record["chroma"]["image_id"] != image
-        collections = proof.prove(self.settings, data, image, [], self.state.progress, whole=whole)
-        if said := differs(record, collections):
-            raise Fault("broken-copy", f"The snapshot {record['id']} is not what its record says: {said}.")
+        collections = proof.prove_published(self.settings, record, data, image, self.state.progress, whole=whole)
         if self.request.open:
             return self.open(data, image)
         names = ("id", "time", "fleet", "cell", "records", "bytes")
@@ -265,10 +251,7 @@ class Restore:
 
     def undo(self) -> None:
         """Swap back."""
-        kept = self.volume.kept()
-        if not kept:
-            raise Fault("nothing-kept", f"No data of before a restore is in {self.volume.root}: nothing can be undone.")
-        data = kept[-1]
+        data = self.volume.last_kept()
         if damage := swap.is_whole(data):
             raise Fault("broken-copy", f"{data} is damaged: {damage}")
         self.volume.work.mkdir(mode=0o700, exist_ok=True)
@@ -316,19 +299,11 @@ def restore(settings: Settings, settings_file: Path) -> int:
     attempt = Restore(settings, settings_file)
     attempt.state.begin()
     attempt.state.step("wait")
-    try:
-        with status.lock(settings.status, patience=PATIENCE):
-            try:
-                attempt.run()
-            finally:
-                attempt.leave()
-    except Fault as fault:
-        fail(attempt, fault)
-    except OSError as error:
-        fail(attempt, of_error(error))
-    except Exception as error:
-        fail(attempt, Fault("bug", f"{type(error).__name__}: {error}"))
-        raise
+    with told(lambda fault: fail(attempt, fault)), status.lock(settings.status, patience=PATIENCE):
+        try:
+            attempt.run()
+        finally:
+            attempt.leave()
     return 0 if attempt.state.values["state"] == "done" else 1
 
 
@@ -379,12 +354,10 @@ def look(settings: Settings, request: Request) -> dict[str, Any]:
     if status.read(settings.restore_status).get("state") == "running" and not status.interrupted(
         settings.restore_status, settings.status
     ):
-        raise Fault("busy", "A restore is under way on this host: `chromafleet-snapshot restore-status`.")
+        raise Fault("busy", "A restore is under way on this host: `chromafleet-snapshot status restore`.")
     kept = [str(path) for path in volume.kept()]
     if request.undo:
-        if not kept:
-            raise Fault("nothing-kept", f"No data of before a restore is in {volume.root}: nothing can be undone.")
-        return {"undo": True, "kept": kept, "id": Path(kept[-1]).name.removeprefix(swap.KEPT)}
+        return {"undo": True, "kept": kept, "id": volume.last_kept().name.removeprefix(swap.KEPT)}
     _, record = chosen(request.applied(settings), request)
     names = ("id", "time", "fleet", "cell", "records", "bytes")
     told = {name: record[name] for name in names} | {"chroma": record["chroma"]["version"], "kept": kept}

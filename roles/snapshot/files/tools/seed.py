@@ -6,13 +6,13 @@ the last one that holds anything. So a server whose snapshots can't be reached i
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bring
 import check
+import checkpoint
 from faults import Fault
 from repository import Repository
 from shelf import Shelf
@@ -53,9 +53,7 @@ def seed(settings: Settings, settings_file: Path) -> int:
         raise Fault("broken-copy", f"Snapshot {record['id']} is damaged: {damages[0]}")
     # Takes the place of the empty directory in one step.
     into.replace(data)
-    held = os.open(data.parent, os.O_RDONLY | os.O_DIRECTORY)
-    os.fsync(held)
-    os.close(held)
+    checkpoint.sync(data.parent)
     print(
         f"Snapshot {record['id']} is back after {time.monotonic() - began:.1f} s: {record['records']} records in "
         f"{len(record['collections'])} collections, as of {record['time']}.",

@@ -43,12 +43,20 @@ class Settings:
     @property
     def data(self) -> Path:
         """The live server's directory."""
-        return Path(self.checkpoint[self.checkpoint.index("--data") + 1])
+        return Path(self._option("--data"))
 
     @property
     def checkpoints(self) -> Path:
         """Where copies of it are."""
-        return Path(self.checkpoint[self.checkpoint.index("--checkpoints") + 1])
+        return Path(self._option("--checkpoints"))
+
+    @property
+    def fence_wait(self) -> float:
+        """Seconds that writes under way have to end."""
+        return float(self._option("--wait"))
+
+    def _option(self, name: str) -> str:
+        return self.checkpoint[self.checkpoint.index(name) + 1]
 
     @property
     def place(self) -> str:

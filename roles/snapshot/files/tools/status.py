@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import calendar
 import fcntl
 import json
-import os
 import time
 from typing import IO, TYPE_CHECKING, Any
 
+import atomic
 from faults import Fault
 
 if TYPE_CHECKING:
@@ -63,14 +64,7 @@ class Status:
         self.step_began = 0.0
 
     def _write(self) -> None:
-        new = self.file.with_suffix(".new")
-        with new.open("w", encoding="utf-8") as file:
-            json.dump(self.values, file)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        new.chmod(0o644)
-        new.replace(self.file)
+        atomic.write(self.file, json.dumps(self.values) + "\n")
 
 
 def read(file: Path) -> dict[str, Any]:
@@ -79,6 +73,11 @@ def read(file: Path) -> dict[str, Any]:
         return json.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return {}
+
+
+def stood_still(record: dict[str, Any]) -> int:
+    """When the data of a published snapshot stood still, in seconds since 1970."""
+    return calendar.timegm(time.strptime(record["time"], "%Y-%m-%dT%H:%M:%SZ"))
 
 
 def lock(file: Path, *, shared: bool = False, patience: float = 0) -> IO[str]:

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import atomic
 import check
 import checkpoint
 import edge
@@ -47,10 +48,7 @@ class Volume:
     """The places on the data volume."""
 
     def __init__(self, settings: Settings) -> None:
-        options = settings.checkpoint
-        self.data = Path(options[options.index("--data") + 1])
-        self.checkpoints = Path(options[options.index("--checkpoints") + 1])
-        self.fence_wait = float(options[options.index("--wait") + 1])
+        self.data, self.checkpoints, self.fence_wait = settings.data, settings.checkpoints, settings.fence_wait
         self.root = self.data.parent
         self.work = self.root / "restore"
         self.journal = self.root / "swap.json"
@@ -58,6 +56,12 @@ class Volume:
     def kept(self) -> list[Path]:
         """The data that was replaced, the oldest first."""
         return sorted(self.root.glob(f"{KEPT}*"))
+
+    def last_kept(self) -> Path:
+        """What an undo brings back, or a Fault."""
+        if kept := self.kept():
+            return kept[-1]
+        raise Fault("nothing-kept", f"No data of before a restore is in {self.root}: nothing can be undone.")
 
 
 @dataclass(frozen=True)
@@ -83,12 +87,7 @@ def read(volume: Volume) -> Journal | None:
 
 def write(volume: Volume, journal: Journal) -> None:
     """On the disk, as a whole or not at all."""
-    new = volume.journal.with_suffix(".new")
-    with new.open("w", encoding="utf-8") as file:
-        json.dump(asdict(journal), file)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(volume.journal)
+    atomic.write(volume.journal, json.dumps(asdict(journal)))
     checkpoint.sync(volume.root)
 
 

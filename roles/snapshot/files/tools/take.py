@@ -23,7 +23,7 @@ import report
 import samples
 import status
 from chroma import Server
-from faults import Fault, of_error
+from faults import Fault, told
 from repository import Repository
 from settings import TOOLS, Settings
 from shelf import Shelf
@@ -167,23 +167,17 @@ def take(settings: Settings, settings_file: Path) -> int:
         signal.signal(signal.SIGTERM, stopped)
         attempt = Snapshot(settings, settings_file)
         try:
-            attempt.take()
-            attempt.state.step("retain")
-            try:
-                attempt.retain()
-            except Fault as fault:
-                if fault.kind == "stopped":
-                    raise
-                print(f"What is too old was not removed: {fault}", file=sys.stderr)
-            attempt.state.end(state="done")
-            print(status.summary(attempt.state.values["last"]), flush=True)
-        except Fault as fault:
-            fail(attempt, fault)
-        except OSError as error:
-            fail(attempt, of_error(error))
-        except Exception as error:
-            fail(attempt, Fault("bug", f"{type(error).__name__}: {error}"))
-            raise
+            with told(lambda fault: fail(attempt, fault)):
+                attempt.take()
+                attempt.state.step("retain")
+                try:
+                    attempt.retain()
+                except Fault as fault:
+                    if fault.kind == "stopped":
+                        raise
+                    print(f"What is too old was not removed: {fault}", file=sys.stderr)
+                attempt.state.end(state="done")
+                print(status.summary(attempt.state.values["last"]), flush=True)
         finally:
             clean.clean(settings)
             report.send(settings)
