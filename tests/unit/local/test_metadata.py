@@ -275,4 +275,9 @@ def test_the_version_that_cloud_init_asks_for_is_there(service: Service, version
 def test_hosts_have_a_route_to_each_address() -> None:
     unit = (HOST / "link-local.service").read_text()
     assert all(f"ip route replace {address} dev eth0" in unit for address, _ in (METADATA, HOSTS_API))
-    assert (HOST / "sysinit.target.wants/link-local.service").read_text() == unit
+
+
+def test_what_hosts_need_is_there_before_their_user_data() -> None:
+    for unit in HOST.glob("*.service"):
+        assert (HOST / f"sysinit.target.wants/{unit.name}").read_text() == unit.read_text()
+        assert "Before=cloud-init-network.service cloud-init.service" in unit.read_text()
