@@ -31,8 +31,8 @@ def role_of(instance: dict[str, Any], clients: Clients) -> dict[str, Any] | None
     return roles[0] if roles else None
 
 
-def facts(instance: dict[str, Any], clients: Clients) -> dict[str, str]:
-    """Path -> text, of everything but the credentials."""
+def facts(instance: dict[str, Any], clients: Clients) -> dict[str, str | bytes]:
+    """Path -> what is told, of everything but the credentials."""
     zone = instance["Placement"]["AvailabilityZone"]
     told = {
         "latest/meta-data/ami-id": instance["ImageId"],
@@ -68,10 +68,11 @@ def _identity(instance: dict[str, Any]) -> str:
     return json.dumps(document, indent=2)
 
 
-def _user_data(instance: dict[str, Any], clients: Clients) -> dict[str, str]:
+def _user_data(instance: dict[str, Any], clients: Clients) -> dict[str, bytes]:
+    """As it was given: cloud-init takes it compressed too."""
     told = clients("ec2").describe_instance_attribute(InstanceId=instance["InstanceId"], Attribute="userData")
     data = told["UserData"].get("Value")
-    return {"latest/user-data": base64.b64decode(data).decode()} if data else {}
+    return {"latest/user-data": base64.b64decode(data)} if data else {}
 
 
 def _lifecycle(instance: dict[str, Any], clients: Clients) -> dict[str, str]:

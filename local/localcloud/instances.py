@@ -29,6 +29,9 @@ RUN = (
     "--volume", "/var/lib/docker", "--volume", "/var/lib/containerd",
 )  # fmt: skip
 
+#: An instance has a metadata service, so it has cloud-init, which the image leaves off.
+BOOT = "rm -f /etc/cloud/cloud-init.disabled && exec /lib/systemd/systemd"
+
 
 def follow() -> None:
     """Make the containers what the API says of the instances and their volumes."""
@@ -40,10 +43,11 @@ def follow() -> None:
         if instance["State"]["Name"] == "stopped":
             if there and there["State"]["Running"]:
                 docker("stop", instance_id)
-        elif there is None:
-            _launch(instance)
-        elif not there["State"]["Running"]:
-            docker("start", instance_id)
+        else:
+            if not there:
+                _create(instance)
+            if not (there and there["State"]["Running"]):
+                _start(instance_id)
     _follow_volumes({key: value for key, value in said.items() if value["State"]["Name"] == "running"})
     network.sweep()
 
@@ -61,17 +65,19 @@ def _instances() -> list[dict[str, Any]]:
     return [instance for reservation in reservations for instance in reservation["Instances"]]
 
 
-def _launch(instance: dict[str, Any]) -> None:
+def _create(instance: dict[str, Any]) -> None:
     instance_id, address = instance["InstanceId"], instance["PrivateIpAddress"]
     log.info("%s: starting with %s", instance_id, address)
     docker("create", "--name", instance_id, "--hostname", instance["PrivateDnsName"].split(".")[0], "--pull", "never",
            "--network", network.of_vpc(instance["VpcId"]), "--ip", address, *label_args(instance=instance_id),
-           *RUN, *volumes.LOOP_ACCESS, volumes.NODE)  # fmt: skip
-    # On EC2 the registry's and the cache's certificates come from an authority that every image trusts.
+           *RUN, *volumes.LOOP_ACCESS, volumes.NODE, "sh", "-c", BOOT)  # fmt: skip
+
+
+def _start(instance_id: str) -> None:
+    """Start a container with what an instance has here, also if it was created by a run that was interrupted then."""
     docker("cp", str(pki.ca_file()), f"{instance_id}:/usr/local/share/ca-certificates/chromafleet-local.crt")
     docker("cp", f"{HOST}/.", f"{instance_id}:/etc/systemd/system")
     docker("start", instance_id)
-    docker("exec", instance_id, "update-ca-certificates", "--fresh")
 
 
 def _follow_volumes(running: dict[str, dict[str, Any]]) -> None:

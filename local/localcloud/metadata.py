@@ -18,6 +18,8 @@ from localcloud.facts import Clients, facts, instance_at, role_of
 TOKEN = "X-aws-ec2-metadata-token"
 TOKEN_SECONDS = "X-aws-ec2-metadata-token-ttl-seconds"
 LONGEST = 21600
+#: The version of the service that cloud-init asks for; what it has here is the same in the latest.
+VERSION = "2021-03-23"
 TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 #: Seconds of a role's credentials, and how many of them are left when the next ones come: the SDKs ask again 15 minutes
@@ -46,7 +48,10 @@ class Metadata:
         owner, ends = self._tokens.get(request.headers.get(TOKEN, ""), ("", 0.0))
         if owner != instance["InstanceId"] or ends <= self._now():
             abort(401)
-        return Response(self._told(request.path.strip("/"), instance), mimetype="text/plain")
+        path = request.path.strip("/")
+        if path.startswith(VERSION):
+            path = "latest" + path.removeprefix(VERSION)
+        return Response(self._told(path, instance), mimetype="text/plain")
 
     def _issue(self, request: Request, instance_id: str, hop_limit: int) -> Response:
         if request.method != "PUT":
@@ -64,9 +69,9 @@ class Metadata:
             self._tokens[token] = (instance_id, self._now() + seconds)
         return Response(token, headers={TOKEN_SECONDS: str(seconds)}, mimetype="text/plain")
 
-    def _told(self, path: str, instance: dict[str, Any]) -> str:
+    def _told(self, path: str, instance: dict[str, Any]) -> str | bytes:
         """The text at a path, or the names below it; 404 where there is neither."""
-        tree: dict[str, Callable[[], str]] = {
+        tree: dict[str, Callable[[], str | bytes]] = {
             name: lambda text=text: text for name, text in facts(instance, self._clients).items()
         }
         if role := role_of(instance, self._clients):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from email.mime.multipart import MIMEMultipart
+from email.mime.text import MIMEText
 
 import pytest
 from local_api import LocalApi
@@ -43,6 +45,23 @@ export RESTIC_PASSWORD=probe AWS_DEFAULT_REGION=us-east-1 RESTIC_REPOSITORY=s3:{
 restic init --quiet && restic backup --quiet /etc/hostname && restic dump latest /etc/hostname
 restic --repo s3:{API}/others/probe init 2>&1 | grep --only-matching 'Access Denied' | sort -u
 """
+#: The script ends the run with an error where the registry isn't trusted.
+SCRIPT = """#!/bin/sh -e
+curl -sS -o /dev/null https://123456789012.dkr.ecr.us-east-1.amazonaws.com/v2/
+echo script >> /root/ran
+"""
+CONFIG = """#cloud-config
+write_files: [{path: /root/written, content: hello}]
+runcmd: [[sh, -c, "cat /root/written >> /root/ran"]]
+"""
+
+
+def multipart() -> str:
+    """User data of a script and a cloud-config."""
+    parts = MIMEMultipart()
+    parts.attach(MIMEText(SCRIPT, "x-shellscript"))
+    parts.attach(MIMEText(CONFIG, "cloud-config"))
+    return parts.as_string()
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +73,9 @@ def host(demo: Done) -> Iterator[str]:
     instance = ec2.run_instances(
         ImageId=ec2.describe_images()["Images"][0]["ImageId"], SubnetId=subnet, MinCount=1, MaxCount=1,
         IamInstanceProfile={"Name": ROLE}, MetadataOptions={"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
+        UserData=multipart(),
     )["Instances"][0]["InstanceId"]  # fmt: skip
-    # The last thing that its launch does.
-    trusted = "test -e /etc/ssl/certs/chromafleet-local.pem && ! pgrep update-ca"
-    wait_until("it trusts the local authority", lambda: in_host(instance, trusted)[0] == 0)
+    wait_until("its first boot is done", lambda: booted(instance))
     yield instance
     ec2.terminate_instances(InstanceIds=[instance])
     ec2.delete_subnet(SubnetId=subnet)
@@ -70,6 +88,12 @@ def in_host(instance: str, script: str) -> tuple[int, str]:
     command = ["docker", "exec", instance, "sh", "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     return done.returncode, done.stdout
+
+
+def booted(instance: str) -> bool:
+    """Whether cloud-init comes to a good end."""
+    code, output = in_host(instance, "cloud-init status --wait")
+    return code == 0 and "status: done" in output
 
 
 def told(instance: str, path: str) -> str:
@@ -97,6 +121,14 @@ def test_each_host_is_told_of_itself(host: str) -> None:
         assert told(instance, "meta-data/local-ipv4") in docker("exec", instance, "hostname", "-I").split()
         assert told(instance, "meta-data/iam/security-credentials/") == ROLE
     assert in_host(host, f"token=nonsense; {GET}/meta-data/instance-id")[0] == 22
+
+
+@pytest.mark.long
+def test_user_data_runs_once(host: str) -> None:
+    for _ in range(2):
+        assert sorted(in_host(host, "cat /root/ran")[1].split()) == ["hello", "script"]
+        docker("restart", host)
+        assert booted(host)
 
 
 @pytest.mark.long

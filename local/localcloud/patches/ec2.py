@@ -79,7 +79,7 @@ def _launch_template_tags(client: Client) -> bool:
     return "TagSpecifications" not in version["LaunchTemplateData"]
 
 
-@restores("A later version of a launch template with user data starts instances")
+@restores("A later version of a launch template with user data starts instances, which get it")
 def launch_template_version_user_data() -> None:
     stock = launch_templates.LaunchTemplate.create_version
 
@@ -93,14 +93,14 @@ def launch_template_version_user_data() -> None:
 
 @launch_template_version_user_data.shown_by
 def _launch_template_version_user_data(client: Client) -> bool:
-    template = _probe.launch_template(client)
-    data = client("ec2").describe_launch_template_versions(LaunchTemplateId=template)["LaunchTemplateVersions"][0]
-    client("ec2").create_launch_template_version(
-        LaunchTemplateId=template,
-        LaunchTemplateData={**data["LaunchTemplateData"], "UserData": base64.b64encode(b"#!/bin/sh\n").decode()},
+    ec2, template, given = client("ec2"), _probe.launch_template(client), base64.b64encode(b"#!/bin/sh\n").decode()
+    data = ec2.describe_launch_template_versions(LaunchTemplateId=template)["LaunchTemplateVersions"][0]
+    ec2.create_launch_template_version(
+        LaunchTemplateId=template, LaunchTemplateData={**data["LaunchTemplateData"], "UserData": given}
     )
-    client("ec2").modify_launch_template(LaunchTemplateId=template, DefaultVersion="2")
-    return len(_probe.group(client, 1, template=template)) == 1
+    ec2.modify_launch_template(LaunchTemplateId=template, DefaultVersion="2")
+    made = _probe.group(client, 1, template=template)[0]["InstanceId"]
+    return ec2.describe_instance_attribute(InstanceId=made, Attribute="userData")["UserData"]["Value"] == given
 
 
 @restores("DeleteLaunchTemplateVersions exists, and the other versions keep their numbers")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import time
 from collections.abc import Iterator
@@ -25,6 +27,7 @@ READS = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::snapshots/main/*"}],
 }
+COMPRESSED = gzip.compress(b"#!/bin/sh\n")
 TAGS = [{"Key": "chromafleet:role", "Value": "writer"}, {"Key": "Name", "Value": "demo writer"}]
 
 
@@ -102,7 +105,8 @@ def instances(api: LocalApi) -> dict[str, str]:
         MetadataOptions={"HttpTokens": "required", "InstanceMetadataTags": "enabled"},
     )
     ec2.run_instances(**common, PrivateIpAddress=OTHER)
-    ec2.create_launch_template(LaunchTemplateName="probe", LaunchTemplateData={"ImageId": image})
+    data = {"ImageId": image, "UserData": base64.b64encode(COMPRESSED).decode()}
+    ec2.create_launch_template(LaunchTemplateName="probe", LaunchTemplateData=data)
     scaling.create_auto_scaling_group(
         AutoScalingGroupName="probe",
         LaunchTemplate={"LaunchTemplateName": "probe"},
@@ -255,7 +259,25 @@ def test_an_instance_of_a_group_knows_where_it_stands(service: Service) -> None:
     assert service.get("meta-data/autoscaling/target-lifecycle-state", address).text == "InService"
 
 
+def test_an_instance_of_a_group_has_the_templates_user_data_byte_by_byte(service: Service) -> None:
+    (address,) = service.instances.keys() - {OWN, OTHER}
+    assert service.get("user-data", address).content == COMPRESSED
+
+
+@pytest.mark.parametrize(
+    ("version", "status"), [("2021-03-23", 200), ("2009-04-04", 404), ("2021-03-231", 404), ("latest", 200)]
+)
+def test_the_version_that_cloud_init_asks_for_is_there(service: Service, version: str, status: int) -> None:
+    path = f"/{version}/meta-data/instance-id"
+    assert service.ask("GET", path, X_aws_ec2_metadata_token=service.token()).status_code == status
+
+
 def test_hosts_have_a_route_to_each_address() -> None:
     unit = (HOST / "link-local.service").read_text()
     assert all(f"ip route replace {address} dev eth0" in unit for address, _ in (METADATA, HOSTS_API))
-    assert (HOST / "sysinit.target.wants/link-local.service").read_text() == unit
+
+
+def test_what_hosts_need_is_there_before_their_user_data() -> None:
+    for unit in HOST.glob("*.service"):
+        assert (HOST / f"sysinit.target.wants/{unit.name}").read_text() == unit.read_text()
+        assert "Before=cloud-init-network.service cloud-init.service" in unit.read_text()
