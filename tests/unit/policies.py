@@ -12,11 +12,13 @@ ACCOUNT, REGION = "123456789012", "us-east-1"
 HERE = f"{REGION}:{ACCOUNT}"
 KEY = f"arn:aws:kms:{HERE}:key/11111111-2222-3333-4444-555555555555"
 BUCKET = f"chromafleet-demo-{ACCOUNT}-{REGION}"
+BOOT = f"{BUCKET}-boot"
 SECRETS = [f"chromafleet/demo/{name}" for name in ("tokens", "cache", "snapshots")]
 MARK = "2012-10-17"
 #: What the roles' variables hold.
 VALUES = {
     "aws_identity_account_id": ACCOUNT,
+    "aws_identity_boot_bucket": BOOT,
     "aws_identity_bucket": BUCKET,
     "aws_identity_fleet": "demo",
     "aws_identity_kms_key_arn": "",
@@ -43,10 +45,11 @@ VALUES = {
 }
 #: Templates that are more than one policy.
 VARIANTS = {
+    "aws_storage/templates/policy.json.j2": [{"bucket": BUCKET}, {"bucket": BOOT}],
     "aws_identity/templates/host.yml.j2": [
         {"role": role, "aws_identity_kms_key_arn": key} for role in ("writer", "reader") for key in ("", KEY)
     ]
-    + [{"role": "reader", "aws_identity_traces": "true"}]
+    + [{"role": "reader", "aws_identity_traces": "true"}],
 }
 # As Ansible sets it up for templates.
 JINJA = Environment(trim_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined)  # noqa: S701 (no HTML)

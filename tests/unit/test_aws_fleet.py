@@ -20,6 +20,8 @@ CELL = {
     "aws_fleet_found": NOTHING,
     "aws_fleet_subnets": [{"id": "subnet-1", "availability_zone": "us-east-1a"}],
     "aws_fleet_security_group_id": "sg-1",
+    "aws_fleet_region": "us-east-1",
+    "aws_fleet_boot_bucket": "demo-boot",
     "aws_fleet_writer_instance_profile": "arn:aws:iam::123456789012:instance-profile/demo-writer",
     "aws_fleet_reader_instance_profile": "arn:aws:iam::123456789012:instance-profile/demo-reader",
     "aws_fleet_writer_target_group_arn": "arn:writer",
@@ -53,7 +55,7 @@ FAULTS = {
     ),
     "user data too long": (
         {"aws_fleet_user_data": "x" * 16385},
-        "aws_fleet_user_data has 16385 characters, but AWS allows 16384: fetch the rest of it at boot.",
+        "aws_fleet_user_data has 16385 characters, but of the 16384 that AWS allows,",
     ),
     "an alias for a key": (
         {"aws_fleet_kms_key_arn": "alias/chroma"},

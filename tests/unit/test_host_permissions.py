@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 from localcloud.judge import allows
 from localcloud.permissions import Asked
-from policies import ACCOUNT, BUCKET, HERE, KEY, host
+from policies import ACCOUNT, BOOT, BUCKET, HERE, KEY, host
 
 OTHER_BUCKET = BUCKET.replace("-demo-", "-other-")
 GROUP, OTHER_GROUP = "demo-main-{role}", "demo-2-main-{role}"
@@ -38,9 +38,14 @@ DOES = [
     ("autoscaling", "complete_lifecycle_action",
      {**HOOK, "AutoScalingGroupName": GROUP, "LifecycleActionResult": "CONTINUE"}),
     ("autoscaling", "record_lifecycle_action_heartbeat", {**HOOK, "AutoScalingGroupName": GROUP}),
+    ("s3", "get_object", {"Bucket": BOOT, "Key": "release.tar.gz"}),
     ("sts", "get_caller_identity", {}),
 ]  # fmt: skip
+#: What only the writer does.
 WRITES = [
+    ("ec2", "describe_volumes", {}),
+    ("ec2", "describe_instances", {"InstanceIds": ["{instance}"]}),
+    ("ec2", "attach_volume", {"VolumeId": "{volume}", "InstanceId": "{instance}", "Device": "/dev/sdf"}),
     ("s3", "put_object", {"Bucket": BUCKET, "Key": "main/new", "Body": "x"}),
     ("s3", "create_multipart_upload", {"Bucket": BUCKET, "Key": "main/big"}),
     ("s3", "delete_object", {"Bucket": BUCKET, "Key": "main/old"}),
@@ -64,6 +69,8 @@ NEVER = [
     ("ecr", "batch_delete_image", {"repositoryName": IMAGE, "imageIds": [{"imageTag": "1"}]}),
     ("logs", "get_log_events", {"logGroupName": LOGS, "logStreamName": "x"}),
     ("logs", "delete_log_group", {"logGroupName": LOGS}),
+    ("s3", "put_object", {"Bucket": BOOT, "Key": "release.tar.gz", "Body": "mine"}),
+    ("s3", "delete_object", {"Bucket": BOOT, "Key": "release.tar.gz"}),
     ("s3", "delete_object", {"Bucket": BUCKET, "Key": "main/manifest", "VersionId": "1"}),
     ("s3", "put_bucket_policy", {"Bucket": BUCKET, "Policy": "{}"}),
     ("s3", "delete_bucket", {"Bucket": BUCKET}),
@@ -78,8 +85,10 @@ NEVER = [
     ("iam", "list_roles", {}),
     ("sts", "assume_role", {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/admin", "RoleSessionName": "host"}),
     ("ec2", "run_instances", {"ImageId": "ami-12345678", "MinCount": 1, "MaxCount": 1}),
-    ("ec2", "describe_instances", {}),
-    ("ec2", "attach_volume", {"VolumeId": "vol-12345678", "InstanceId": "i-12345678", "Device": "/dev/sdf"}),
+    ("ec2", "attach_volume", {"VolumeId": "{volume of another}", "InstanceId": "{instance}", "Device": "/dev/sdf"}),
+    ("ec2", "attach_volume", {"VolumeId": "{volume}", "InstanceId": "{instance of another}", "Device": "/dev/sdf"}),
+    ("ec2", "detach_volume", {"VolumeId": "{volume}"}),
+    ("ec2", "terminate_instances", {"InstanceIds": ["{instance}"]}),
     ("ssm", "get_parameter", {"Name": "/others/password"}),
     ("ssm", "send_command", {"DocumentName": "AWS-RunShellScript", "InstanceIds": ["i-12345678"]}),
     ("elasticache", "describe_replication_groups", {}),
@@ -93,10 +102,10 @@ REFUSED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
 
 @pytest.fixture(scope="module")
 def account(aws):
-    """Two fleets, and the credentials that their hosts would have: role -> keys. From here on IAM decides."""
-    for bucket in (BUCKET, OTHER_BUCKET):
+    """Two fleets, and the keys that their hosts would have, by role; `ids` of both. From here on IAM decides."""
+    for bucket, key in ((BUCKET, "main/manifest"), (OTHER_BUCKET, "main/manifest"), (BOOT, "release.tar.gz")):
         aws.client("s3").create_bucket(Bucket=bucket)
-        aws.client("s3").put_object(Bucket=bucket, Key="main/manifest", Body=b"{}")
+        aws.client("s3").put_object(Bucket=bucket, Key=key, Body=b"{}")
     for name in ("demo/tokens", "demo/cache", "demo/snapshots", "other/tokens", "demo/tokens-of-others"):
         aws.client("secretsmanager").create_secret(Name=f"chromafleet/{name}", SecretString="x")
     for name in (IMAGE, OTHER_IMAGE):
@@ -107,7 +116,7 @@ def account(aws):
     subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
     image = ec2.describe_images()["Images"][0]["ImageId"]
     ec2.create_launch_template(LaunchTemplateName="probe", LaunchTemplateData={"ImageId": image})
-    keys = {}
+    keys = {"ids": {}}
     for role in ("writer", "reader"):
         for group, fleet in ((GROUP, "demo"), (OTHER_GROUP, "demo-2")):
             aws.client("autoscaling").create_auto_scaling_group(
@@ -122,13 +131,27 @@ def account(aws):
         document = json.dumps(host(role, KEY))
         aws.client("iam").put_role_policy(RoleName=role, PolicyName="fleet", PolicyDocument=document)
         keys[role] = aws.assume(made["Arn"])
+    for fleet, of in (("demo", "{%s}"), ("demo-2", "{%s of another}")):
+        tags = [{"Key": "chromafleet:fleet", "Value": fleet}]
+        (made,) = ec2.run_instances(
+            ImageId=image, MinCount=1, MaxCount=1, TagSpecifications=[{"ResourceType": "instance", "Tags": tags}]
+        )["Instances"]
+        volume = ec2.create_volume(
+            AvailabilityZone=made["Placement"]["AvailabilityZone"],
+            Size=1,
+            TagSpecifications=[{"ResourceType": "volume", "Tags": tags}],
+        )
+        keys["ids"] |= {of % "instance": made["InstanceId"], of % "volume": volume["VolumeId"]}
     with aws.enforced():
         yield keys
 
 
 def answer(aws, keys, role, service, method, arguments):
     """The code of the error that a host gets; empty for none."""
-    asked = json.loads(json.dumps(arguments).replace("{role}", role))
+    text = json.dumps(arguments)
+    for name, own in ({"{role}": role} | keys["ids"]).items():
+        text = text.replace(name, own)
+    asked = json.loads(text)
     try:
         getattr(aws.client(service, **keys[role]), method)(**asked)
     except ClientError as error:

@@ -8,7 +8,7 @@ import re
 import parliament
 import pytest
 from ansible_runs import ROOT
-from policies import ACCOUNT, BUCKET, HERE, KEY, MARK, REGION, SECRETS, host, policies, rendered
+from policies import ACCOUNT, BOOT, BUCKET, HERE, KEY, MARK, REGION, SECRETS, host, policies, rendered
 
 ROLES = ROOT / "roles"
 POLICIES = policies()
@@ -22,6 +22,8 @@ REASON = re.compile(r"parliament (\w+): \S.{20,}")
 #: Actions that AWS allows no resource for.
 EVERYWHERE = {
     "cloudwatch:PutMetricData",
+    "ec2:DescribeInstances",
+    "ec2:DescribeVolumes",
     "ecr:GetAuthorizationToken",
     "ssmmessages:CreateControlChannel",
     "ssmmessages:CreateDataChannel",
@@ -65,15 +67,17 @@ def test_a_host_may_touch_only_what_is_the_fleets(role, key):
         else:
             # The instance in ReportToSessionManager has no name, and is the host that asks.
             own = {KEY, f"arn:aws:ec2:{HERE}:instance/*"}
-            assert all("demo" in resource or resource in own for resource in resources), statement
+            tagged = statement.get("Condition", {}).get("StringEquals", {}).get("aws:ResourceTag/chromafleet:fleet")
+            assert tagged == "demo" or all("demo" in one or one in own for one in resources), statement
 
 
 def allowed(role, key=""):
     return {action for statement in host(role, key)["Statement"] for action in statement["Action"]}
 
 
-def test_only_the_writer_writes_snapshots():
+def test_only_the_writer_writes_snapshots_and_takes_the_volume():
     more = {"s3:AbortMultipartUpload", "s3:DeleteObject", "s3:ListMultipartUploadParts", "s3:PutObject"}
+    more |= {"ec2:AttachVolume", "ec2:DescribeInstances", "ec2:DescribeVolumes"}
     assert allowed("writer") - allowed("reader") == more
     assert allowed("reader") - allowed("writer") == set()
     assert allowed("writer", KEY) - allowed("writer") == {"kms:Decrypt", "kms:GenerateDataKey"}
@@ -86,8 +90,8 @@ def test_sessions_can_be_switched_off():
 
 
 def test_the_buckets_refuse_plain_http():
-    for name, bucket in (("policy", BUCKET), ("access_logs_policy", f"{BUCKET}-logs")):
-        statement = rendered(f"aws_storage/templates/{name}.json.j2")["Statement"][0]
+    for name, bucket in (("policy", BUCKET), ("policy", BOOT), ("access_logs_policy", f"{BUCKET}-logs")):
+        statement = rendered(f"aws_storage/templates/{name}.json.j2", bucket=bucket)["Statement"][0]
         assert statement["Effect"] == "Deny"
         assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
         assert statement["Resource"] == [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]

@@ -9,6 +9,7 @@ import pytest
 from layer_runs import run_layer
 
 SNAPSHOTS, LOGS = "chromafleet-demo-123456789012-us-east-1", "chromafleet-demo-123456789012-us-east-1-logs"
+BOOT = "chromafleet-demo-123456789012-us-east-1-boot"
 KEY = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
 OPTIONS = {
     "aws_storage_bucket": SNAPSHOTS,
@@ -33,7 +34,9 @@ def test_create_again_drift_and_mend(aws, storage):
     planned = storage(check=True)
     assert planned.plan == [
         f"create S3 bucket {SNAPSHOTS}",
+        f"create S3 bucket {BOOT}",
         f"create S3 bucket {LOGS}",
+        f"create S3 lifecycle rule {BOOT}/chromafleet",
         f"create S3 lifecycle rule {LOGS}/chromafleet",
         f"create S3 lifecycle rule {SNAPSHOTS}/chromafleet",
     ]
@@ -97,6 +100,8 @@ def test_destroy_refuses_what_is_not_empty_then_empties_it(aws, storage):
         s3.put_object(Bucket=SNAPSHOTS, Key="kept", Body=body)
     s3.put_object(Bucket=SNAPSHOTS, Key="deleted", Body=b"1")
     s3.delete_object(Bucket=SNAPSHOTS, Key="deleted")
+    # What is made anew by each run of site.yml is nothing to miss.
+    s3.put_object(Bucket=BOOT, Key="release.tar.gz", Body=b"1")
     for entry in ("check_destroy", "destroy"):
         refused = storage(entry)
         assert refused.code == 2
@@ -107,7 +112,7 @@ def test_destroy_refuses_what_is_not_empty_then_empties_it(aws, storage):
     allowed = {"aws_storage_empty_buckets": True}
     assert storage("check_destroy", **allowed).code == 0
     planned = storage("destroy", check=True, **allowed)
-    assert planned.plan == [f"destroy S3 bucket {SNAPSHOTS}", f"destroy S3 bucket {LOGS}"]
+    assert planned.plan == [f"destroy S3 bucket {name}" for name in (SNAPSHOTS, BOOT, LOGS)]
     assert planned.writes == []
     assert storage("destroy", **allowed).code == 0
     assert s3.list_buckets()["Buckets"] == []

@@ -1,0 +1,125 @@
+#!/usr/bin/python3
+"""Makes a new instance a node of the fleet, as the last site.yml has made the others.
+
+Downloads what that run published, and runs its playbook boot.yml for this host. The unit chromafleet-boot starts it
+until it succeeds once; `journalctl -u chromafleet-boot` tells what it does. On a fleet's first instances there is
+nothing yet: site.yml configures them.
+"""
+
+import gzip
+import http.client
+import io
+import json
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+SETTINGS = Path("/etc/chromafleet/boot.json")
+HOME = Path("/var/lib/chromafleet/boot")
+DONE = HOME / "done"
+PACKAGES = ["ansible-core", "python3-boto3", "python3-jsonschema", "python3-netaddr"]
+
+
+def install(packages: list[str]) -> None:
+    """Debian's own packages: they are kept up to date with the rest of it."""
+    for command in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):
+        subprocess.run(
+            ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", *command],
+            env={"DEBIAN_FRONTEND": "noninteractive", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+
+
+def metadata(path: str) -> str:
+    """What the metadata service says of this instance."""
+    service = http.client.HTTPConnection("169.254.169.254", timeout=10)
+    service.request("PUT", "/latest/api/token", headers={"X-aws-ec2-metadata-token-ttl-seconds": "60"})
+    token = service.getresponse().read().decode()
+    service.request("GET", f"/latest/{path}", headers={"X-aws-ec2-metadata-token": token})
+    return service.getresponse().read().decode()
+
+
+def download(settings: dict) -> bytes:
+    """The archive; nothing where none was published yet."""
+    import boto3
+    from botocore.exceptions import ClientError
+
+    s3 = boto3.client("s3", region_name=settings["region"], endpoint_url=settings["endpoint_url"] or None)
+    try:
+        return s3.get_object(Bucket=settings["bucket"], Key="release.tar.gz")["Body"].read()
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchKey":
+            raise
+        print(f"s3://{settings['bucket']} holds no release yet: site.yml configures this instance.")
+        return b""
+
+
+def unpack(archive: bytes, place: Path) -> None:
+    """The archive's files, and nothing of a run before."""
+    shutil.rmtree(place, ignore_errors=True)
+    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(archive))) as tar:
+        tar.extractall(place, filter="data")
+
+
+def inventory(settings: dict, release: dict, identity: dict) -> dict:
+    """This host as the controller's inventory would have it."""
+    role, cell, host = settings["role"], settings["cell"], identity["instanceId"]
+    node = {
+        **release["node"],
+        "ansible_connection": "local",
+        "fleet_cell": cell,
+        "ec2_instance_id": host,
+        "ec2_placement": {"availability_zone": identity["availabilityZone"]},
+        "ec2_tags": {
+            "chromafleet:fleet": settings["fleet"],
+            "chromafleet:cell": cell,
+            "chromafleet:role": role,
+        },
+    }
+    groups = {"fleet": {"hosts": {host: node}}, role: {"hosts": {host: {}}}, f"cell_{cell}": {"hosts": {host: {}}}}
+    return {"all": {"hosts": {"localhost": release["localhost"]}, "children": groups}}
+
+
+def main() -> int:
+    """The command."""
+    settings = json.loads(SETTINGS.read_text(encoding="utf-8"))
+    install(PACKAGES[1:2])
+    archive = download(settings)
+    if archive:
+        install(PACKAGES)
+        unpack(archive, HOME / "release")
+        release = json.loads((HOME / "release/release.json").read_text(encoding="utf-8"))
+        identity = json.loads(metadata("dynamic/instance-identity/document"))
+        hosts = HOME / "release/inventory/hosts.json"
+        hosts.write_text(json.dumps(inventory(settings, release, identity)), encoding="utf-8")
+        began = time.monotonic()
+        done = subprocess.run(
+            ["ansible-playbook", "--inventory", str(hosts), "chromafleet.aws.boot"],
+            env={
+                "ANSIBLE_COLLECTIONS_PATH": str(HOME / "release"),
+                "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "false",
+                "ANSIBLE_FORCE_COLOR": "false",
+                "ANSIBLE_INJECT_FACT_VARS": "false",
+                "ANSIBLE_LOCALHOST_WARNING": "false",
+                "ANSIBLE_DEPRECATION_WARNINGS": "false",
+                "HOME": "/root",
+                "LANG": "C.UTF-8",
+                "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            },
+            check=False,
+        )
+        if done.returncode:
+            print(f"boot.yml failed ({done.returncode}); it is started again.", file=sys.stderr)
+            return 1
+        print(f"This instance is a {settings['role']} of {settings['fleet']}, in {time.monotonic() - began:.0f} s.")
+    DONE.parent.mkdir(parents=True, exist_ok=True)
+    DONE.touch()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
