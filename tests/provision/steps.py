@@ -43,6 +43,13 @@ class Lifecycle:
         assert run.writes == []
         self.look_at_what_was_made(environment)
 
+    def test_what_new_instances_make_themselves_from(self, environment: Environment) -> None:
+        """Published once; the hosts themselves are none of this account's."""
+        for writes in (["s3:PutObject"], []):
+            run = environment.run("configure", "playbooks/release.yml", "--limit", "localhost")
+            assert run.code == 0, run.output[-3000:]
+            assert run.writes == writes
+
     def test_plan_of_what_was_made(self, environment: Environment, planned: Run) -> None:
         run = environment.run("plan")
         assert run.code == 0, run.output[-3000:]
