@@ -37,6 +37,7 @@ VARIABLES = (
     "aws_fleet_reader_on_demand_base",
     "aws_fleet_reader_spot_percentage",
     "aws_fleet_reader_warm_pool_size",
+    "aws_fleet_reader_volume_size",
     "aws_fleet_root_volume_size",
     "aws_identity_kms_key",
     "aws_load_balancer_waf",
@@ -196,13 +197,19 @@ def _compute(values: Values, prices: Prices, readers: int) -> Iterator[Line]:
     yield Line(f"Writer {writer}", cells, "hour", writer_hour)
     yield Line(f"Readers {reader}", cells * (readers - spot), "hour", reader_hour)
     yield Line(f"Readers {reader}, Spot", cells * spot, "hour", reader_hour * values.number("fleet_cost_spot_share"))
+    # Of a reader that waits in the warm pool only the volumes are paid for.
+    volumes = cells * (1 + readers + (values.number("aws_fleet_reader_warm_pool_size") if readers else 0))
     iops = max(0, values.number("aws_fleet_data_volume_iops") - VOLUME_IOPS)
     throughput = max(0, values.number("aws_fleet_data_volume_throughput") - VOLUME_THROUGHPUT)
     yield Line("Data volume, gp3", cells * values.number("aws_fleet_data_volume_size"), "GB", prices["volume_gb"])
-    yield Line("Data volume, more IOPS", cells * iops, "each", prices["volume_iops"])
-    yield Line("Data volume, more throughput", cells * throughput, "MiB/s", prices["volume_throughput"])
-    # Of a reader that waits in the warm pool only the volume is paid for.
-    volumes = cells * (1 + readers + (values.number("aws_fleet_reader_warm_pool_size") if readers else 0))
+    yield Line("Data volumes, more IOPS", volumes * iops, "each", prices["volume_iops"])
+    yield Line("Data volumes, more throughput", volumes * throughput, "MiB/s", prices["volume_throughput"])
+    yield Line(
+        "Readers' data volumes, gp3",
+        (volumes - cells) * values.number("aws_fleet_reader_volume_size"),
+        "GB",
+        prices["volume_gb"],
+    )
     yield Line("Root volumes, gp3", volumes * values.number("aws_fleet_root_volume_size"), "GB", prices["volume_gb"])
 
 

@@ -39,11 +39,11 @@ DOES = [
      {**HOOK, "AutoScalingGroupName": GROUP, "LifecycleActionResult": "CONTINUE"}),
     ("autoscaling", "record_lifecycle_action_heartbeat", {**HOOK, "AutoScalingGroupName": GROUP}),
     ("s3", "get_object", {"Bucket": BOOT, "Key": "release.tar.gz"}),
+    ("ec2", "describe_volumes", {}),
     ("sts", "get_caller_identity", {}),
 ]  # fmt: skip
 #: What only the writer does.
 WRITES = [
-    ("ec2", "describe_volumes", {}),
     ("ec2", "describe_instances", {"InstanceIds": ["{instance}"]}),
     ("ec2", "attach_volume", {"VolumeId": "{volume}", "InstanceId": "{instance}", "Device": "/dev/sdf"}),
     ("s3", "put_object", {"Bucket": BUCKET, "Key": "main/new", "Body": "x"}),
