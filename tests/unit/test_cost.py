@@ -33,6 +33,7 @@ SMALL = {
     "aws_fleet_reader_on_demand_base": 0,
     "aws_fleet_reader_spot_percentage": 0,
     "aws_fleet_reader_warm_pool_size": 0,
+    "aws_fleet_reader_volume_size": 40,
     "aws_fleet_root_volume_size": 20,
     "aws_identity_kms_key": "aws",
     "aws_load_balancer_waf": False,
@@ -126,8 +127,8 @@ def test_what_the_inventory_asks_for_is_counted():
     assert {"NAT gateways", "NAT traffic"}.isdisjoint(without)
     assert months({"aws_network_availability_zones": ["a", "b", "c"]})["Public IPv4 addresses"] == pytest.approx(14.6)
     assert "Flow logs in S3" in months({"aws_network_flow_logs": "s3"})
-    assert months({"aws_fleet_data_volume_iops": 5000})["Data volume, more IOPS"] == pytest.approx(10)
-    assert months({"aws_fleet_data_volume_throughput": 225})["Data volume, more throughput"] == pytest.approx(4)
+    assert months({"aws_fleet_data_volume_iops": 5000})["Data volumes, more IOPS"] == pytest.approx(10)
+    assert months({"aws_fleet_data_volume_throughput": 225})["Data volumes, more throughput"] == pytest.approx(4)
     assert months({"aws_observability_retention": 90})["Logs stored"] == pytest.approx(0.9)
     assert [name for name in months({"aws_cache_enabled": False}) if "Cache" in name] == []
     # A key that is somebody else's is not in this bill.
