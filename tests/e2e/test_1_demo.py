@@ -38,6 +38,8 @@ def test_it_ends_with_the_summary(demo: Done) -> None:
         assert re.search(line, summary, re.MULTILINE), line
 
 
+# Each time it is seen after a writer was replaced (test_3_replacement.py).
+@pytest.mark.long
 def test_again_changes_nothing(demo: Done, clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
     again = run("make", "demo", cwd=clone)
     with capsys.disabled():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -96,10 +97,41 @@ def test_a_lost_zone_is_left(demo: Done, clone: Path, http: httpx.Client, bearer
     print(f"failover: {seconds:.0f} s, of which {seconds_without_an_answer(reads):.0f} s without an answer")
 
 
+@pytest.fixture
+def with_readers(demo: Done, clone: Path) -> Iterator[None]:
+    """Meanwhile the fleet has a reader, and may have more."""
+    file = clone / "inventories/local/group_vars/all/10_local.yml"
+    before = file.read_text()
+    file.write_text(f"{before}\nfleet_readers_min: 1\nfleet_readers_max: 3\n")
+    assert run(*SITE, cwd=clone).code == 0
+    yield
+    file.write_text(before)
+    assert run(*SITE, cwd=clone).code == 0
+
+
+@pytest.mark.long
+def test_readers_come_while_nobody_runs_anything(with_readers: None, clone: Path) -> None:
+    """The load balancer sends requests to one when its data are proved; a run from here has nothing to add."""
+    aws("autoscaling").set_desired_capacity(AutoScalingGroupName="demo-main-reader", DesiredCapacity=2)
+    began = time.monotonic()
+    wait_until("two readers are healthy", lambda: readers() == ["healthy", "healthy"], 600)
+    print(f"another reader: {time.monotonic() - began:.0f} s")
+    done = run(*SITE, cwd=clone)
+    assert done.code == 0, done.output[-3000:]
+    assert set(done.changed().values()) == {0}, done.output
+
+
 def test_no_file_of_the_controller_holds_a_secret(demo: Done, clone: Path) -> None:
     values = secret_values()
     assert len(values) >= 2  # of tokens, and of the cache
     assert files_with(values, clone) == ""
+
+
+def readers() -> list[str]:
+    """The health of each, as the load balancer sees it."""
+    (group,) = aws("elbv2").describe_target_groups(Names=["demo-main-reader"])["TargetGroups"]
+    targets = aws("elbv2").describe_target_health(TargetGroupArn=group["TargetGroupArn"])["TargetHealthDescriptions"]
+    return [target["TargetHealth"]["State"] for target in targets]
 
 
 def seconds_without_an_answer(reads: Load) -> float:
