@@ -137,10 +137,11 @@ class Environment:
         return self.api.client(service, region=REGION)
 
     def run(self, playbook: str, *arguments: str) -> Run:
-        """Run a playbook of the repository as a user would, with credentials in the process environment."""
+        """Run playbooks of the repository as a user would, with credentials in the process environment."""
         started, before = time.monotonic(), len(self.api.calls())
         clean = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "AWS_"))}
-        command = [BIN / "ansible-playbook", "-i", f"inventories/{self.name}", f"playbooks/{playbook}.yml"]
+        names = [f"playbooks/{name}.yml" for name in playbook.split()]
+        command = [BIN / "ansible-playbook", "-i", f"inventories/{self.name}", *names]
         done = subprocess.run(
             [*command, "-e", f"@{self.overrides}", *arguments],
             cwd=ROOT,
