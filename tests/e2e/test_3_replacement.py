@@ -8,7 +8,21 @@ from pathlib import Path
 
 import httpx
 import pytest
-from support import Done, Load, Processes, aws, docker, files_with, killed_at, run, secret_values, wait_until, writer
+from local_api import LocalApi
+from support import (
+    CONNECTION,
+    Done,
+    Load,
+    Processes,
+    aws,
+    docker,
+    files_with,
+    killed_at,
+    run,
+    secret_values,
+    wait_until,
+    writer,
+)
 
 COUNT = "/api/v2/tenants/default_tenant/databases/default_database/collections/{}/count"
 FAILOVER = ("ansible-playbook", "-i", "inventories/local", "playbooks/failover.yml", "-e", "confirm=demo")
@@ -28,7 +42,9 @@ def test_a_lost_writer_replaces_itself(demo: Done, http: httpx.Client, bearer: d
         aws("autoscaling").terminate_instance_in_auto_scaling_group(
             InstanceId=lost, ShouldDecrementDesiredCapacity=False
         )
-        wait_until("another instance answers", lambda: reads.statuses[-1] == 200 and set(reads.statuses) > {200}, 600)
+        # With the rights of its role, and no others.
+        with LocalApi(CONNECTION["endpoint_url"]).enforced():
+            wait_until("another answers", lambda: reads.statuses[-1] == 200 and set(reads.statuses) > {200}, 600)
     watch.stop.set()
     watch.join()
     assert writer() != lost
