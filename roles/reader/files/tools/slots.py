@@ -99,7 +99,7 @@ class Slots:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0 and "No space left" in done.stderr:
             shutil.rmtree(into, ignore_errors=True)
-            advice = "enlarge it (aws_fleet_data_volume_size), as a reader needs room for two copies while it refreshes"
+            advice = "a refresh needs room for two copies: raise aws_fleet_reader_volume_size and end this instance"
             raise Fault("disk-full", f"The data volume {self.own.slots_dir} is full; {advice}.")
 
     def _systemctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
