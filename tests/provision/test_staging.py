@@ -84,7 +84,9 @@ def published_snapshot(environment: Environment, cell: str) -> Iterator[None]:
     """As the writer publishes it; the playbook looks for its name only."""
     s3 = environment.client("s3")
     names = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
-    (bucket,) = [name for name in names if name.startswith("chromafleet-staging-") and not name.endswith("-logs")]
+    (bucket,) = [
+        one for one in names if one.startswith("chromafleet-staging-") and not one.endswith(("-boot", "-logs"))
+    ]
     key = f"{cell}/snapshots/20261128T150000Z.json"
     # Somebody may have suspended the versions: then it is one that is called null.
     version = s3.put_object(Bucket=bucket, Key=key, Body=b"{}").get("VersionId", "null")
