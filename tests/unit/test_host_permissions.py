@@ -45,6 +45,7 @@ DOES = [
 #: What only the writer does.
 WRITES = [
     ("ec2", "describe_instances", {"InstanceIds": ["{instance}"]}),
+    ("ec2", "describe_tags", {}),
     ("ec2", "attach_volume", {"VolumeId": "{volume}", "InstanceId": "{instance}", "Device": "/dev/sdf"}),
     ("s3", "put_object", {"Bucket": BUCKET, "Key": "main/new", "Body": "x"}),
     ("s3", "create_multipart_upload", {"Bucket": BUCKET, "Key": "main/big"}),

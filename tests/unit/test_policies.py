@@ -23,6 +23,7 @@ REASON = re.compile(r"parliament (\w+): \S.{20,}")
 EVERYWHERE = {
     "cloudwatch:PutMetricData",
     "ec2:DescribeInstances",
+    "ec2:DescribeTags",
     "ec2:DescribeVolumes",
     "ecr:GetAuthorizationToken",
     "ssmmessages:CreateControlChannel",
@@ -77,7 +78,7 @@ def allowed(role, key=""):
 
 def test_only_the_writer_writes_snapshots_and_takes_the_volume():
     more = {"s3:AbortMultipartUpload", "s3:DeleteObject", "s3:ListMultipartUploadParts", "s3:PutObject"}
-    more |= {"ec2:AttachVolume", "ec2:DescribeInstances"}
+    more |= {"ec2:AttachVolume", "ec2:DescribeInstances", "ec2:DescribeTags"}
     assert allowed("writer") - allowed("reader") == more
     assert allowed("reader") - allowed("writer") == set()
     assert allowed("writer", KEY) - allowed("writer") == {"kms:Decrypt", "kms:GenerateDataKey"}
