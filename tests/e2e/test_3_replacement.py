@@ -45,8 +45,6 @@ def test_a_lost_writer_replaces_itself(demo: Done, http: httpx.Client, bearer: d
         # With the rights of its role, and no others.
         with LocalApi(CONNECTION["endpoint_url"]).enforced():
             wait_until("another answers", lambda: reads.statuses[-1] == 200 and set(reads.statuses) > {200}, 600)
-    watch.stop.set()
-    watch.join()
     assert writer() != lost
     assert data_volume() == volume
     assert http.get(count, headers=bearer).json() == before
@@ -58,6 +56,11 @@ def test_a_lost_writer_replaces_itself(demo: Done, http: httpx.Client, bearer: d
     assert len(answer.json()["embeddings"][0]) == 256
     print(f"a lost writer: {seconds_without_an_answer(reads):.0f} s without an answer")
 
+    # It serves before all is done.
+    state = ("exec", writer(), "systemctl", "show", "--property", "SubState", "--value", "chromafleet-boot.service")
+    wait_until("it has configured itself", lambda: docker(*state) == "dead")
+    watch.stop.set()
+    watch.join()
     said = docker("exec", writer(), "journalctl", "--output", "cat")
     assert "PLAY RECAP" in said
     for secret in secret_values():
@@ -68,8 +71,6 @@ def test_a_lost_writer_replaces_itself(demo: Done, http: httpx.Client, bearer: d
 
 def test_then_nothing_is_left_to_do(demo: Done, clone: Path) -> None:
     """What an instance made of itself is what a run from here would have made of it."""
-    state = ("exec", writer(), "systemctl", "show", "--property", "SubState", "--value", "chromafleet-boot.service")
-    wait_until("it has configured itself", lambda: docker(*state) == "dead")
     done = run(*SITE, cwd=clone)
     assert done.code == 0, done.output[-3000:]
     assert set(done.changed().values()) == {0}, done.output
