@@ -155,7 +155,10 @@ def seconds_without_an_answer(reads: Load) -> float:
     """Of the one window in which requests fail, in ways that tell a client to ask again."""
     failed = [number for number, status in enumerate(reads.statuses) if status != 200]
     assert 200 not in reads.statuses[failed[0] : failed[-1] + 1]
-    assert {reads.statuses[number] for number in failed} <= {502, 503, 504}
+    # The one that the instance was at when it ended may lose its connection, where the load balancer had kept one open.
+    first, *others = [reads.statuses[number] for number in failed]
+    assert set(others) <= {502, 503, 504}
+    assert first in (502, 503, 504) or "Server disconnected" in str(first)
     return reads.times[failed[-1] + 1] - reads.times[failed[0]]
 
 
