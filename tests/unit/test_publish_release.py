@@ -129,15 +129,14 @@ PLAY = """
 def test_collections_are_found_where_ansible_finds_them(play, moto_api, given):
     text = PLAY.format(inventory=given["inventory"], collection="chromafleet.aws", api=moto_api)
     done = play(text, "-e", f"token={SECRET}")
-    assert done.returncode == 0, done.stdout + done.stderr
+    said = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode == 0, said
     files = sum(1 for part in ("meta", "playbooks", "plugins", "roles") for path in (ROOT / part).rglob("*")
                 if path.is_file() and path.suffix != ".pyc")  # fmt: skip
-    assert f"{files + 3} files" in done.stdout + done.stderr
+    assert f"{files + 3} files" in said
     # What the command line gave is named, and no value of it.
-    assert "A new instance will not have what the command line gave (token)" in " ".join(
-        (done.stdout + done.stderr).split()
-    )
-    assert SECRET not in done.stdout + done.stderr
+    assert "A new instance will not have what the command line gave (token)" in said
+    assert SECRET not in said
 
 
 def test_a_collection_that_is_not_there(play, moto_api, given):

@@ -20,18 +20,23 @@ HOME = Path("/var/lib/chromafleet/boot")
 DONE = HOME / "done"
 #: Debian releases.
 TOO_OLD = ("11", "12")
-PACKAGES = ["ansible-core", "python3-boto3", "python3-jsonschema", "python3-netaddr"]
+CLIENT = ["python3-boto3"]
+ANSIBLE = ["ansible-core", "python3-jsonschema", "python3-netaddr"]
+
+
+def apt(*arguments: str) -> None:
+    """Debian's own packages: they are kept up to date with the rest of it."""
+    subprocess.run(
+        ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", *arguments],
+        env={"DEBIAN_FRONTEND": "noninteractive", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
 
 
 def install(packages: list[str]) -> None:
-    """Debian's own packages: they are kept up to date with the rest of it."""
-    for command in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):
-        subprocess.run(
-            ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", *command],
-            env={"DEBIAN_FRONTEND": "noninteractive", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
-            stdout=subprocess.DEVNULL,
-            check=True,
-        )
+    """Of the lists that were fetched."""
+    apt("install", "--yes", "--no-install-recommends", *packages)
 
 
 def metadata(path: str) -> str:
@@ -91,10 +96,11 @@ def main() -> int:
     if platform.freedesktop_os_release()["VERSION_ID"] in TOO_OLD:
         print("The ansible-core of this Debian is too old, 13 has a newer one: site.yml configures this instance.")
         return 0
-    install(PACKAGES[1:2])
+    apt("update")
+    install(CLIENT)
     archive = download(settings)
     if archive:
-        install(PACKAGES)
+        install(ANSIBLE)
         unpack(archive, HOME / "release")
         release = json.loads((HOME / "release/release.json").read_text(encoding="utf-8"))
         identity = json.loads(metadata("dynamic/instance-identity/document"))
