@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: autoscaling_group_settings
 version_added: 0.1.0
-short_description: Manage warm-up, maintenance and warm pool of an auto-scaling group
+short_description: Manage warm-up, maintenance, warm pool and suspension of an auto-scaling group
 description:
   - Sets properties of an existing auto-scaling group for which M(amazon.aws.autoscaling_group) has no options.
   - An option that is not given leaves the property as it is.
@@ -57,6 +57,12 @@ options:
         description: What the instances do in the pool.
         type: str
         choices: [Stopped, Hibernated, Running]
+  suspended_processes:
+    description:
+      - Processes that are suspended, such as C(ReplaceUnhealthy); all others are resumed.
+      - M(amazon.aws.autoscaling_group) sets them only together with everything else that a group has.
+    type: list
+    elements: str
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -81,6 +87,11 @@ EXAMPLES = r"""
       max_prepared_capacity: 2
       pool_state: Stopped
 
+- name: Replace no instance while one is being updated
+  chromafleet.aws.autoscaling_group_settings:
+    name: production-main-reader
+    suspended_processes: [AZRebalance, ReplaceUnhealthy]
+
 - name: Remove the warm pool
   chromafleet.aws.autoscaling_group_settings:
     name: production-main-reader
@@ -97,6 +108,7 @@ settings:
     capacity_rebalance: false
     instance_maintenance_policy: {"min_healthy_percentage": 100, "max_healthy_percentage": 110}
     warm_pool: {}
+    suspended_processes: []
 """
 
 from typing import Any
@@ -124,6 +136,7 @@ def settings_of(group: dict[str, Any]) -> Settings:
         "capacity_rebalance": group.get("CapacityRebalance", False),
         "instance_maintenance_policy": camel_dict_to_snake_dict(group.get("InstanceMaintenancePolicy") or {}),
         "warm_pool": {ours: pool[theirs] for ours, theirs in POOL.items() if theirs in pool},
+        "suspended_processes": sorted(process["ProcessName"] for process in group.get("SuspendedProcesses", [])),
     }
 
 
@@ -133,12 +146,25 @@ def wanted_settings(params: dict[str, Any], found: Settings) -> Settings:
     if wanted.get("warm_pool"):
         given = {name: value for name, value in wanted["warm_pool"].items() if value is not None}
         wanted["warm_pool"] = {**found["warm_pool"], **given} if given else {}
+    if "suspended_processes" in wanted:
+        wanted["suspended_processes"] = sorted(set(wanted["suspended_processes"]))
     return wanted
 
 
-def apply(client: Any, name: str, changes: Settings) -> None:
+def suspend(client: Any, name: str, found: list[str], wanted: list[str]) -> None:
+    """Suspend these processes, and resume the others."""
+    if more := sorted(set(wanted) - set(found)):
+        client.suspend_processes(aws_retry=True, AutoScalingGroupName=name, ScalingProcesses=more)
+    # Without a name, AWS would take all of them.
+    if less := sorted(set(found) - set(wanted)):
+        client.resume_processes(aws_retry=True, AutoScalingGroupName=name, ScalingProcesses=less)
+
+
+def apply(client: Any, name: str, found: Settings, changes: Settings) -> None:
     """Make the changes."""
     changes = dict(changes)
+    if "suspended_processes" in changes:
+        suspend(client, name, found["suspended_processes"], changes.pop("suspended_processes"))
     pool = changes.pop("warm_pool", None)
     if changes:
         client.update_auto_scaling_group(
@@ -165,6 +191,7 @@ def main() -> None:
                     "max_healthy_percentage": {"type": "int", "required": True},
                 },
             },
+            "suspended_processes": {"type": "list", "elements": "str"},
             "warm_pool": {
                 "type": "dict",
                 "options": {
@@ -186,7 +213,7 @@ def main() -> None:
         result = differences(found, wanted_settings(module.params, found))
         changes = result["diff"]["after"]
         if changes and not module.check_mode:
-            apply(client, name, changes)
+            apply(client, name, found, changes)
     module.exit_json(**result, settings={**found, **changes})
 
 

@@ -37,6 +37,7 @@ SETTINGS = {
     "capacity_rebalance": True,
     "instance_maintenance_policy": {"min_healthy_percentage": 100, "max_healthy_percentage": 110},
     "warm_pool": {"min_size": 2, "max_prepared_capacity": 2, "pool_state": "Stopped"},
+    "suspended_processes": [],
 }
 AS_SET = {
     "DefaultInstanceWarmup": 300,
@@ -53,7 +54,7 @@ def test_settings_are_set(stub, run_module):
     result = run_module("autoscaling_group_settings", name=GROUP, **SETTINGS)
     assert result["changed"]
     assert result["settings"] == SETTINGS
-    assert result["diff"]["after"] == SETTINGS
+    assert result["diff"]["after"] == {name: value for name, value in SETTINGS.items() if value != []}
 
 
 def test_settings_as_wanted_make_no_call(stub, run_module):
@@ -71,6 +72,23 @@ def test_settings_that_are_not_given_stay(stub, run_module):
 def test_settings_in_check_mode_change_nothing(stub, run_module):
     answer_group(stub)
     assert run_module("autoscaling_group_settings", check=True, name=GROUP, **SETTINGS)["changed"]
+
+
+def test_exactly_these_processes_are_suspended(stub, run_module):
+    suspended = [{"ProcessName": "Launch"}, {"ProcessName": "AZRebalance"}]
+    answer_group(stub, SuspendedProcesses=suspended)
+    stub.add_response(
+        "suspend_processes", {}, {"AutoScalingGroupName": GROUP, "ScalingProcesses": ["ReplaceUnhealthy"]}
+    )
+    stub.add_response("resume_processes", {}, {"AutoScalingGroupName": GROUP, "ScalingProcesses": ["Launch"]})
+    wanted = ["ReplaceUnhealthy", "AZRebalance"]
+    result = run_module("autoscaling_group_settings", name=GROUP, suspended_processes=wanted)
+    assert result["settings"]["suspended_processes"] == ["AZRebalance", "ReplaceUnhealthy"]
+    answer_group(stub, SuspendedProcesses=suspended)
+    result = run_module("autoscaling_group_settings", name=GROUP, suspended_processes=["Launch", "AZRebalance"])
+    assert not result["changed"]
+    answer_group(stub, SuspendedProcesses=suspended)
+    assert run_module("autoscaling_group_settings", check=True, name=GROUP, suspended_processes=[])["changed"]
 
 
 def test_an_empty_warm_pool_is_none(stub, run_module):

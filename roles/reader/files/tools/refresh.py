@@ -16,6 +16,7 @@ import check
 import database
 import nginx
 import probe
+import samples
 from bring import bring
 from chroma import Server
 from faults import Fault
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from settings import Settings
     from slots import Slots
     from status import Status
+
+COMPARE_SECONDS = 30
 
 
 class Refresh:
@@ -56,6 +59,10 @@ class Refresh:
             revision = self.launch(slot, port)
             self.state.step("prove")
             prove(Server(port), data, record, self.own.samples)
+            # With other data it must answer otherwise; with the same it is another server.
+            if serving and serving["snapshot"] == record["id"]:
+                self.state.step("compare")
+                compare(Server(serving["port"]), Server(port), record, self.own.samples)
             self.state.step("warm")
             warm(port, nginx.recent(self.own.nginx_port), self.own.warm_seconds)
         except (Fault, OSError, ValueError) as fault:
@@ -89,7 +96,7 @@ class Refresh:
         return revision
 
 
-def prove(server: Server, data: Path, record: dict[str, Any], samples: int) -> None:
+def prove(server: Server, data: Path, record: dict[str, Any], number: int) -> None:
     """Every collection has the records that were published, and embeddings come back."""
     published = record["collections"]
     ((found,),) = database.read(data, "SELECT count(*) FROM collections")
@@ -103,9 +110,20 @@ def prove(server: Server, data: Path, record: dict[str, Any], samples: int) -> N
             raise Fault("broken-copy", f"{where}: the server answered {error.code}.") from None
         if count != collection["records"]:
             raise Fault("broken-copy", f"{where} has {count} records, but {collection['records']} were published.")
-    for collection in random.sample(published, min(samples, len(published))):
+    for collection in random.sample(published, min(number, len(published))):
         if said := probe.check_collection(server, collection["id"], collection["dimension"]):
             raise Fault("broken-copy", f"collection {collection['name']}: {said}.")
+
+
+def compare(present: Server, other: Server, record: dict[str, Any], number: int) -> None:
+    """What the other server answers of the same data is what the present one does, and as soon."""
+    names = {one["id"]: one["name"] for one in record["collections"]}
+    answers = samples.ask(present, samples.choose(present, list(names), number), COMPARE_SECONDS)
+    for answer in answers:
+        if said := samples.fault_of(other, answer):
+            raise Fault("worse", f"collection {names[answer['collection']]}: {said}; the data are the same.")
+    if said := samples.slowness_of(other, answers, samples.pace(present, answers)):
+        raise Fault("worse", f"The other server is slower: {said}.")
 
 
 def warm(port: int, questions: list[dict[str, Any]], seconds: float) -> int:

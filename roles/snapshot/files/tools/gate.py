@@ -1,7 +1,8 @@
 """Says whether the data may be given to another image: a new release may change it so that the old one can't read it.
 
-First a proved snapshot is published, which is the way back. Then a throw-away server of the other image opens a copy of
-the same data: what the present one counted must be there, every embedding of it.
+First a proved snapshot is published, which is the way back. Then throw-away servers of the present image and of the
+other one open a copy of the same data: every embedding that was published must be there, and the other one must answer
+queries as the present one does, and as soon.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import clean
 import copies
 import proof
+import samples
 import status
 from faults import Fault
 from shelf import Shelf
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from settings import Settings
+
+SECONDS = 30  # for the answers of the present image
 
 
 def gate(settings: Settings, image: str, now: Callable[[], int]) -> int:
@@ -53,4 +57,10 @@ def opened(settings: Settings, record: dict[str, Any], image: str) -> list[dict[
     settings.work.mkdir(mode=0o700, parents=True, exist_ok=True)
     kept = settings.work / "data"
     copies.keep(copy, kept)
-    return proof.prove_published(settings, record, kept, image, lambda _: None)
+    present, _ = proof.image_of(settings.server_container)
+    with proof.opened(settings, kept, present) as throwaway:
+        collections = [one["id"] for one in record["collections"]]
+        questions = samples.choose(throwaway.server, collections, settings.samples)
+        answers = samples.ask(throwaway.server, questions, SECONDS)
+        pace = samples.pace(throwaway.server, answers)
+    return proof.prove_published(settings, record, kept, image, lambda _: None, answers=answers, pace=pace)

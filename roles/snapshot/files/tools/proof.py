@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import urllib.error
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,6 +101,7 @@ class Throwaway:
         self.limit = memory(settings)
         self.server = Server(settings.proof_port)
         self.loaded = 0
+        self.at = "the copy"  # what is looked at
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -182,19 +184,9 @@ def batches(data: Path, collection: Collection) -> Iterator[list[str]]:
         yield [name for _, name in rows]
 
 
-def prove(
-    settings: Settings,
-    copy: Path,
-    image: str,
-    answers: list[dict[str, Any]],
-    progress: Callable[[float], None],
-    *,
-    whole: bool = True,
-) -> list[dict[str, Any]]:
-    """Prove a copy, or raise a Fault; the collections with their counts. The copy itself is left as it is.
-
-    Without `whole`, only the first embeddings of each collection are read.
-    """
+@contextmanager
+def opened(settings: Settings, copy: Path, image: str) -> Iterator[Throwaway]:
+    """A server of the image that has a copy of the copy, which is left as it is; a Fault where it gives no answer."""
     data = copy.parent / "proof"
     command = ["cp", "--archive", "--reflink=auto", str(copy), str(data)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -207,8 +199,44 @@ def prove(
         raise Fault("broken-copy", f"The copy is damaged in {len(damages)} places, of which the first is: {damages[0]}")
     throwaway = Throwaway(settings, data, image)
     throwaway.start()
-    where = "the copy"
     try:
+        yield throwaway
+    except urllib.error.HTTPError as error:
+        said = error.read(300).decode(errors="replace")
+        raise Fault("broken-copy", f"{throwaway.at}: the throw-away server answered {error.code}: {said}") from None
+    except (OSError, ValueError) as error:
+        if throwaway.killed_for_memory():
+            text = (
+                f"The throw-away server needs more than {throwaway.limit // MIB} MiB of memory for {throwaway.at}; "
+                "take an instance with more memory, so that the largest collection fits in twice, or set "
+                "snapshot_proof_memory."
+            )
+            raise Fault("memory", text) from None
+        raise Fault(
+            "broken-copy", f"{throwaway.at}: the throw-away server gave no answer ({error}): {throwaway.end()}"
+        ) from None
+    finally:
+        remove()
+        shutil.rmtree(data, ignore_errors=True)
+
+
+def prove(
+    settings: Settings,
+    copy: Path,
+    image: str,
+    answers: list[dict[str, Any]],
+    progress: Callable[[float], None],
+    *,
+    whole: bool = True,
+    pace: float | None = None,
+) -> list[dict[str, Any]]:
+    """Prove a copy, or raise a Fault; the collections with their counts. The copy itself is left as it is.
+
+    Without `whole`, only the first embeddings of each collection are read. With a `pace`, which a server of another
+    image has with the same data, this one must not be slower.
+    """
+    with opened(settings, copy, image) as throwaway:
+        data = throwaway.data
         found = [Collection(*row) for row in database.read(data, COLLECTIONS)]
         sizes = dict(database.read(data, "SELECT segment_id, count(*) FROM embeddings GROUP BY segment_id"))
         total, done_records = max(sum(sizes.values()), 1), 0
@@ -221,7 +249,7 @@ def prove(
             progress(min(done_records / total, 1.0))
 
         for collection in found:
-            where = str(collection)
+            throwaway.at = str(collection)
             throwaway.make_room(sizes.get(collection.segment, 0) * (collection.dimension or 0) * 8)
             count = read_back(throwaway.server, data, collection, advance, whole=whole)
             answer = by_id.pop(collection.id, None)
@@ -233,22 +261,8 @@ def prove(
             raise Fault(
                 "broken-copy", f"{len(by_id)} collections that the live server answered for are not in the copy."
             )
-    except urllib.error.HTTPError as error:
-        said = error.read(300).decode(errors="replace")
-        raise Fault("broken-copy", f"{where}: the throw-away server answered {error.code}: {said}") from None
-    except (OSError, ValueError) as error:
-        if throwaway.killed_for_memory():
-            text = (
-                f"The throw-away server needs more than {throwaway.limit // MIB} MiB of memory for {where}; take an "
-                "instance with more memory, so that the largest collection fits in twice, or set snapshot_proof_memory."
-            )
-            raise Fault("memory", text) from None
-        raise Fault(
-            "broken-copy", f"{where}: the throw-away server gave no answer ({error}): {throwaway.end()}"
-        ) from None
-    finally:
-        remove()
-        shutil.rmtree(data, ignore_errors=True)
+        if pace is not None and (said := samples.slowness_of(throwaway.server, answers, pace)):
+            raise Fault("slower", f"{said[0].upper()}{said[1:]}.")
     return records
 
 
@@ -260,9 +274,11 @@ def prove_published(
     progress: Callable[[float], None],
     *,
     whole: bool = True,
+    answers: list[dict[str, Any]] | None = None,
+    pace: float | None = None,
 ) -> list[dict[str, Any]]:
     """Prove what has been published before: its collections are those of the record, too."""
-    found = prove(settings, copy, image, [], progress, whole=whole)
+    found = prove(settings, copy, image, answers or [], progress, whole=whole, pace=pace)
     if said := differs(record, found):
         raise Fault("broken-copy", f"The snapshot {record['id']} is not what its record says: {said}.")
     return found

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import statistics
 import sys
 import time
 import urllib.error
@@ -21,6 +22,8 @@ from chroma import Server
 
 RESULTS = 10
 SAME = 0.7
+SLOWER = 3  # times, and at least so many seconds: less is noise
+SLOWER_BY = 0.1
 NEAR = 1000  # a record is taken from the first ones: Chroma counts its way to a later one
 
 
@@ -88,6 +91,24 @@ def fault_of(server: Server, answer: dict[str, Any]) -> str | None:
         return (
             f"a query finds {len(set(found) & set(records))} of the {len(records)} records that the live server found"
         )
+    return None
+
+
+def pace(server: Server, answers: list[dict[str, Any]]) -> float:
+    """Seconds that half of the queries take at most."""
+    taken = []
+    for answer in answers:
+        began = time.monotonic()
+        server.ask(f"{answer['collection']}/query", query(answer["vector"]))
+        taken.append(time.monotonic() - began)
+    return statistics.median(taken) if taken else 0.0
+
+
+def slowness_of(server: Server, answers: list[dict[str, Any]], before: float) -> str | None:
+    """How much later another server answers than the present one, whose pace was measured `before`."""
+    after = pace(server, answers)
+    if after > max(before * SLOWER, before + SLOWER_BY):
+        return f"a query takes {after:.2f} s, and {before:.2f} s with the present server"
     return None
 
 
