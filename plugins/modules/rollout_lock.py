@@ -11,11 +11,11 @@ module: rollout_lock
 version_added: 0.1.0
 short_description: Let one rollout at a time change a fleet
 description:
-  - Takes, renews and frees a lock that is an object in S3. Each change of it is a conditional write, of which S3 lets one
-    succeed.
+  - Takes, renews and frees a lock that is an object in S3. Each change of it is a conditional write, of which S3 lets
+    one succeed.
   - A lock that was not renewed in time is free, so that a run that was killed blocks nobody for good.
-  - The holder is this run, its user, machine and process. A lock whose holder was a process of the same machine, and has
-    ended, is taken over at once.
+  - The holder is this run, its user, machine and process. A lock whose holder was a process of the same machine, and
+    has ended, is taken over at once.
 author:
   - Chroma Fleet developers
 options:
