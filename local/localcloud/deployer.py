@@ -160,6 +160,28 @@ IMPLIED = [
             StringEquals={FLEET_TAG: "${fleet}"},
         ),
     ),
+    # A host that is updated leaves its target groups, and its group replaces nothing meanwhile.
+    (
+        {"autoscaling:CreateAutoScalingGroup"},
+        _statement(
+            "TakeHostsOutOfService",
+            ["elasticloadbalancing:DeregisterTargets", "elasticloadbalancing:RegisterTargets"],
+            [f"arn:aws:elasticloadbalancing:{HERE}:targetgroup/${{fleet}}-*"],
+        ),
+    ),
+    (
+        {"autoscaling:CreateAutoScalingGroup"},
+        _statement(
+            "SuspendGroups",
+            ["autoscaling:ResumeProcesses", "autoscaling:SuspendProcesses"],
+            [f"arn:aws:autoscaling:{HERE}:autoScalingGroup:*:autoScalingGroupName/${{fleet}}-*"],
+        ),
+    ),
+    # The lock of an update is read before it is written.
+    (
+        {"s3:PutObject"},
+        _statement("ReadLock", ["s3:GetObject"], ["arn:aws:s3:::chromafleet-${fleet}-*"]),
+    ),
     # Ansible's SSH goes through a session of Systems Manager.
     (
         {"ec2:DescribeInstances"},

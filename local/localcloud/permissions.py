@@ -76,6 +76,7 @@ TAGGING = {
     "logs": "TagResource",
     "secretsmanager": "TagResource",
     "sns": "TagResource",
+    "ssm": "AddTagsToResource",
     "wafv2": "TagResource",
 }
 UNTAGGING = {"ecr": "UntagResource", "elasticache": "RemoveTagsFromResource"}
@@ -94,7 +95,7 @@ PARAMETERS = {
     "keyid": ["KeyId", "TargetKeyId"],
     "loadbalancername": ["Name"],
     "objectname": ["Key"],
-    "parameternamewithoutleadingslash": ["Name"],
+    "parameternamewithoutleadingslash": ["Name", "Path", "ResourceId"],
     "policynamewithpath": ["PolicyName"],
     "rolenamewithpath": ["RoleName"],
     "secretid": ["SecretId", "Name"],
@@ -190,6 +191,9 @@ def resources(action: str, parameters: dict[str, Any], region: str, account: str
         kinds = [row["ResourceType"] for row in parameters["TagSpecifications"]]
         return [f"arn:aws:ec2:{region}:{account}:{kind}/*" for kind in kinds]
     service = definition()[prefix]
+    # The kind of what is tagged stands in the call, and the table takes it for one of many.
+    if prefix == "ssm" and parameters.get("ResourceType") == "Parameter":
+        name = "GetParameter"
     if name not in service["actions"]:
         raise LookupError(f"IAM knows no action {action}: ACTIONS in {__name__} lacks the right one for the operation.")
     types = {

@@ -33,6 +33,11 @@ class ActionModule(ActionBase):
         arguments = dict(self._task.args)
         if "directories" in arguments:
             raise AnsibleActionFail("directories is set by this action: name the collections")
+        if not arguments.get("collections"):
+            return {
+                **result,
+                **self._execute_module("chromafleet.aws.publish_release", module_args=arguments, task_vars=task_vars),
+            }
         arguments["directories"] = {name: directory(name) for name in arguments.get("collections", [])}
         # They may be secret, so they are not kept.
         if given := sorted(load_extra_vars(self._loader)):

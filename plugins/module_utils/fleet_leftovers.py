@@ -241,6 +241,13 @@ def _bucket_tags(search: Search, name: str) -> dict[str, str]:
     return tag_dict((answer or {}).get("TagSet"))
 
 
+def parameters(search: Search) -> Iterator[Resource]:
+    """Parameters of Systems Manager, which all have a name of the fleet's."""
+    path = f"/chromafleet/{search.aws.fleet}/"
+    for row in search.aws.pages("ssm", "get_parameters_by_path", "Parameters", Path=path, Recursive=True):
+        yield Resource("ssm:parameter", row["Name"], search.arn("ssm", f"parameter{row['Name']}"))
+
+
 def logs(search: Search) -> Iterator[Resource]:
     """Log groups."""
     for row in search.aws.pages("logs", "describe_log_groups", "logGroups"):
@@ -365,6 +372,7 @@ LISTINGS: dict[Callable[[Search], Iterator[Resource]], tuple[str, ...]] = {
     monitoring: ("cloudwatch:alarm", "cloudwatch:dashboard"),
     records: (),
     registry: ("ecr:repository",),
+    parameters: ("ssm:parameter",),
     rest_of_ec2: (*(f"ec2:{kind}" for kind, *_ in EC2), "ec2:security-group-rule"),
     secrets: ("secretsmanager:secret",),
     snapshots: ("ec2:snapshot",),

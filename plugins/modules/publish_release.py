@@ -14,7 +14,7 @@ description:
   - Packs collections and an inventory's variables into one archive and uploads it to S3, where the instances of an
     auto-scaling group find it when they start.
   - The archive of the same files is the same, byte by byte, so nothing is uploaded when nothing changed. What one
-    upload replaces stays as an older version in a bucket that keeps them.
+    upload replaces stays as an older version in a bucket that keeps them, and can be made the present one again.
   - Of a collection go C(playbooks), C(plugins), C(roles) and C(meta); of the inventory C(group_vars) and C(host_vars),
     links as what they lead to.
 author:
@@ -28,18 +28,21 @@ options:
     description: Key of the archive, a tar that gzip has compressed.
     type: str
     default: release.tar.gz
+  version:
+    description:
+      - The S3 version of an earlier release, which becomes the present one again; nothing is packed then.
+      - One of O(version) and O(collections) is required.
+    type: str
   collections:
     description: Names of the collections, which must be installed on the controller.
     type: list
     elements: str
-    required: true
   directories:
     description: Set by the action plugin from O(collections). Where each of them is installed.
     type: dict
   inventory:
-    description: The inventory's directory.
+    description: The inventory's directory. Required with O(collections).
     type: path
-    required: true
   variables:
     description:
       - What the archive's C(release.json) shall say, for what the run found out and a new instance must not guess.
@@ -61,6 +64,11 @@ EXAMPLES = r"""
     inventory: "{{ playbook_dir }}/../inventories/production"
     variables:
       node: {chromadb_image: "{{ image }}"}
+
+- name: Go back to an earlier one
+  chromafleet.aws.publish_release:
+    bucket: chromafleet-production-123456789012-eu-central-1-boot
+    version: 3sL4kqtJlcpXroDTDmJ.rmSpXd3dIbrHY
 """
 
 RETURN = r"""
@@ -69,13 +77,13 @@ digest:
   returned: always
   type: str
 files:
-  description: Number of files in the archive.
+  description: Number of files that were packed; 0 with O(version).
   returned: always
   type: int
-bytes:
-  description: Size of what was uploaded, or would be.
+version:
+  description: The S3 version of the present release; empty where a check run would upload another one.
   returned: always
-  type: int
+  type: str
 """
 
 import gzip
@@ -137,13 +145,34 @@ def pack(files: dict[str, bytes]) -> bytes:
     return packed.getvalue()
 
 
-def published(client: Any, bucket: str, key: str) -> str:
-    """The digest of what is there; empty where nothing is."""
-    try:
-        return client.head_object(aws_retry=True, Bucket=bucket, Key=key)["Metadata"].get(DIGEST, "")
-    # A plan of an empty account: no bucket yet.
-    except is_boto3_error_code(["404", "NoSuchKey", "NoSuchBucket"]):
-        return ""
+class Release:
+    """The object with the present release."""
+
+    def __init__(self, module: AnsibleAWSModule) -> None:
+        self.client = module.client("s3", retry_decorator=AWSRetry.jittered_backoff())
+        self.place = {"Bucket": module.params["bucket"], "Key": module.params["object"]}
+        self.name = f"s3://{self.place['Bucket']}/{self.place['Key']}"
+
+    def look(self, version: str = "") -> dict[str, str]:
+        """Digest and version of what is there; empty where nothing is."""
+        which = {"VersionId": version} if version else {}
+        try:
+            found = self.client.head_object(aws_retry=True, **self.place, **which)
+        # A plan of an empty account: no bucket yet. Of a version that is gone S3 says different things.
+        except is_boto3_error_code(["404", "400", "NoSuchKey", "NoSuchBucket", "NoSuchVersion"]):
+            return {"digest": "", "version": ""}
+        return {"digest": found["Metadata"].get(DIGEST, ""), "version": found.get("VersionId", "")}
+
+    def upload(self, archive: bytes, digest: str) -> str:
+        """A new version."""
+        body = gzip.compress(archive, mtime=0)
+        put = self.client.put_object(aws_retry=True, **self.place, Body=body, Metadata={DIGEST: digest})
+        return put.get("VersionId", "")
+
+    def copy(self, version: str) -> str:
+        """An earlier version as a new one."""
+        source = {**self.place, "VersionId": version}
+        return self.client.copy_object(aws_retry=True, **self.place, CopySource=source).get("VersionId", "")
 
 
 def main() -> None:
@@ -152,33 +181,46 @@ def main() -> None:
         argument_spec={
             "bucket": {"type": "str", "required": True},
             "object": {"type": "str", "default": "release.tar.gz"},
-            "collections": {"type": "list", "elements": "str", "required": True},
-            "directories": {"type": "dict", "required": True},
-            "inventory": {"type": "path", "required": True},
+            "version": {"type": "str"},
+            "collections": {"type": "list", "elements": "str"},
+            "directories": {"type": "dict", "default": {}},
+            "inventory": {"type": "path"},
             "variables": {"type": "dict", "default": {}},
         },
+        required_one_of=[["version", "collections"]],
+        mutually_exclusive=[["version", "collections"]],
+        required_by={"collections": "inventory"},
         supports_check_mode=True,
     )
     asked = module.params
-    inventory = Path(asked["inventory"])
-    if not inventory.is_dir():
-        module.fail_json(msg=f'inventory is "{inventory}", which is no directory: name the one that has group_vars.')
-    files = contents(asked["directories"], inventory, asked["variables"])
+    release = Release(module)
+    files: dict[str, bytes] = {}
+    if asked["collections"]:
+        inventory = Path(asked["inventory"])
+        if not inventory.is_dir():
+            module.fail_json(
+                msg=f'inventory is "{inventory}", which is no directory: name the one that has group_vars.'
+            )
+        files = contents(asked["directories"], inventory, asked["variables"])
     archive = pack(files)
-    digest = hashlib.sha256(archive).hexdigest()
-    client = module.client("s3", retry_decorator=AWSRetry.jittered_backoff())
-    place = {"Bucket": asked["bucket"], "Key": asked["object"]}
-    with aws_errors(module, f"s3://{asked['bucket']}/{asked['object']}"):
-        before = published(client, asked["bucket"], asked["object"])
-        body = gzip.compress(archive, mtime=0) if before != digest else b""
-        if body and not module.check_mode:
-            client.put_object(aws_retry=True, **place, Body=body, Metadata={DIGEST: digest})
+    with aws_errors(module, release.name):
+        before = release.look()
+        digest = hashlib.sha256(archive).hexdigest() if files else release.look(asked["version"])["digest"]
+        if not digest:
+            module.fail_json(
+                msg=f"{release.name} has no version {asked['version']}: name one that was a release in the last 30 "
+                "days, for which older versions are kept."
+            )
+        changed = before["digest"] != digest
+        version = "" if changed else before["version"]
+        if changed and not module.check_mode:
+            version = release.upload(archive, digest) if files else release.copy(asked["version"])
     module.exit_json(
-        changed=before != digest,
+        changed=changed,
         digest=digest,
         files=len(files),
-        bytes=len(body),
-        diff={"before": {"digest": before}, "after": {"digest": digest}},
+        version=version,
+        diff={"before": {"digest": before["digest"]}, "after": {"digest": digest}},
     )
 
 

@@ -70,17 +70,27 @@ def test_user_data(parts):
 
 
 def test_no_release_yet(boot, empty_account, monkeypatch, capsys):
-    """Not the same as one that may not be read: that is tried again."""
-    s3 = empty_account("s3")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
-    with pytest.raises(s3.exceptions.ClientError, match="NoSuchBucket"):
-        boot.download(SETTINGS)
+    ssm = empty_account("ssm")
+    ssm.put_parameter(Name="/chromafleet/demo/other/release", Type="String", Value='{"version": "other"}')
+    assert boot.released(SETTINGS) == ""
+    said = capsys.readouterr().out
+    assert "/chromafleet/demo/main/release names no release yet: site.yml configures this instance." in said
+    ssm.put_parameter(Name="/chromafleet/demo/main/release", Type="String", Value='{"version": "v1"}')
+    assert boot.released(SETTINGS) == "v1"
+
+
+def test_the_release_is_what_the_record_says_and_not_what_was_uploaded_last(boot, empty_account, monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
+    s3 = empty_account("s3")
     s3.create_bucket(Bucket=SETTINGS["bucket"])
-    assert boot.download(SETTINGS) == b""
-    assert "s3://demo-boot holds no release yet: site.yml configures this instance." in capsys.readouterr().out
-    s3.put_object(Bucket=SETTINGS["bucket"], Key="release.tar.gz", Body=b"packed")
-    assert boot.download(SETTINGS) == b"packed"
+    s3.put_bucket_versioning(Bucket=SETTINGS["bucket"], VersioningConfiguration={"Status": "Enabled"})
+    place = {"Bucket": SETTINGS["bucket"], "Key": "release.tar.gz"}
+    first = s3.put_object(**place, Body=b"first")["VersionId"]
+    s3.put_object(**place, Body=b"second")
+    assert boot.download(SETTINGS, first) == b"first"
 
 
 def test_nothing_of_a_release_before_stays(boot, tmp_path):

@@ -143,3 +143,27 @@ def test_a_collection_that_is_not_there(play, moto_api, given):
     done = play(PLAY.format(inventory=given["inventory"], collection="none.such", api=moto_api))
     assert done.returncode == 2
     assert "The collection none.such is not installed" in done.stdout + done.stderr
+
+
+def test_an_earlier_one_again(run_module, empty_account, given, tmp_path):
+    s3 = empty_account("s3")
+    s3.create_bucket(Bucket=BUCKET)
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    first = run_module("publish_release", **given)
+    (tmp_path / "shared/common.yml").write_text("fleet_name: other\n")
+    second = run_module("publish_release", **given)
+    assert first["version"] != second["version"]
+    assert run_module("publish_release", check=True, bucket=BUCKET, version=first["version"])["changed"]
+    back = run_module("publish_release", bucket=BUCKET, version=first["version"])
+    assert (back["changed"], back["digest"]) == (True, first["digest"])
+    assert unpacked(s3)["inventory/group_vars/all/00_common.yml"] == "fleet_name: demo\n"
+    again = run_module("publish_release", bucket=BUCKET, version=first["version"])
+    assert (again["changed"], again["version"]) == (False, back["version"])
+
+
+def test_a_version_that_is_gone_is_one_sentence(run_module, empty_account):
+    s3 = empty_account("s3")
+    s3.create_bucket(Bucket=BUCKET)
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    said = run_module("publish_release", bucket=BUCKET, version="3sL4kqtJlcpXroDTDmJ")["msg"]
+    assert said.startswith(f"s3://{BUCKET}/release.tar.gz has no version 3sL4kqtJlcpXroDTDmJ: name one that was")

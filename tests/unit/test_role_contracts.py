@@ -36,7 +36,7 @@ def is_templated(value):
 
 
 def entry_points(role):
-    """main, and each tasks file that no other one of the role includes: nobody but a user can call those."""
+    """main where there is one, and each tasks file that no other one of the role includes: nobody but a user can call those."""
     files = {path.stem: path.read_text() for path in (ROLES / role / "tasks").glob("*.yml")}
     included = {
         name
@@ -46,7 +46,7 @@ def entry_points(role):
     # A handler may use a tasks file as well.
     for path in (ROLES / role / "handlers").glob("*.yml"):
         included |= set(re.findall(r"(?:include|import)_tasks:\s*[\"']?([a-z0-9_]+)\.yml", path.read_text()))
-    return {"main"} | (set(files) - included)
+    return ({"main"} & set(files)) | (set(files) - included)
 
 
 def options_of(options, path=()):

@@ -28,12 +28,16 @@ RULE_DAYS = {
 
 
 def read(aws: Reader) -> dict[str, dict[str, Any]]:
-    """`buckets`: by name; `lifecycle_rules`: by `bucket/id`."""
+    """`buckets` by name, `lifecycle_rules` by `bucket/id`; `release_records`, which name what one of them holds."""
     names = [arn.rsplit(":", 1)[1] for arn in aws.tagged("s3")]
     with ThreadPoolExecutor(max_workers=max(1, len(names))) as pool:
         buckets = dict(zip(names, pool.map(lambda name: _bucket(aws, name), names), strict=True))
     rules = {f"{name}/{rule['rule_id']}": rule for name, bucket in buckets.items() for rule in bucket.pop("rules")}
-    return {"buckets": buckets, "lifecycle_rules": rules}
+    parameters = aws.pages(
+        "ssm", "get_parameters_by_path", "Parameters", Path=f"/chromafleet/{aws.fleet}/", Recursive=True
+    )
+    records = {row["Name"]: {"version": row["Version"]} for row in parameters}
+    return {"buckets": buckets, "lifecycle_rules": rules, "release_records": records}
 
 
 def _bucket(aws: Reader, name: str) -> dict[str, Any]:

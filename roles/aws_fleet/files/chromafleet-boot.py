@@ -4,6 +4,8 @@
 Downloads what that run published, and runs its playbook boot.yml for this host. The unit chromafleet-boot starts it
 until it succeeds once; `journalctl -u chromafleet-boot` tells what it does. On a fleet's first instances there is
 nothing yet: site.yml configures them.
+
+With a version of the archive as its argument it makes an instance what that one says: the way back after an update.
 """
 
 import http.client
@@ -48,19 +50,28 @@ def metadata(path: str) -> str:
     return service.getresponse().read().decode()
 
 
-def download(settings: dict) -> bytes:
-    """The archive; nothing where none was published yet."""
+def released(settings: dict) -> str:
+    """Which version of the archive the hosts of this cell run; empty where none was released yet."""
     import boto3
     from botocore.exceptions import ClientError
 
-    s3 = boto3.client("s3", region_name=settings["region"], endpoint_url=settings["endpoint_url"] or None)
+    ssm = boto3.client("ssm", region_name=settings["region"], endpoint_url=settings["endpoint_url"] or None)
+    name = f"/chromafleet/{settings['fleet']}/{settings['cell']}/release"
     try:
-        return s3.get_object(Bucket=settings["bucket"], Key="release.tar.gz")["Body"].read()
+        return json.loads(ssm.get_parameter(Name=name)["Parameter"]["Value"])["version"]
     except ClientError as error:
-        if error.response["Error"]["Code"] != "NoSuchKey":
+        if error.response["Error"]["Code"] != "ParameterNotFound":
             raise
-        print(f"s3://{settings['bucket']} holds no release yet: site.yml configures this instance.")
-        return b""
+        print(f"The parameter {name} names no release yet: site.yml configures this instance.")
+        return ""
+
+
+def download(settings: dict, version: str) -> bytes:
+    """The archive."""
+    import boto3
+
+    s3 = boto3.client("s3", region_name=settings["region"], endpoint_url=settings["endpoint_url"] or None)
+    return s3.get_object(Bucket=settings["bucket"], Key="release.tar.gz", VersionId=version)["Body"].read()
 
 
 def unpack(archive: bytes, place: Path) -> None:
@@ -98,10 +109,10 @@ def main() -> int:
         return 0
     apt("update")
     install(CLIENT)
-    archive = download(settings)
-    if archive:
+    version = sys.argv[1] if len(sys.argv) > 1 else released(settings)
+    if version:
         install(ANSIBLE)
-        unpack(archive, HOME / "release")
+        unpack(download(settings, version), HOME / "release")
         release = json.loads((HOME / "release/release.json").read_text(encoding="utf-8"))
         identity = json.loads(metadata("dynamic/instance-identity/document"))
         hosts = HOME / "release/inventory/hosts.json"
