@@ -34,12 +34,24 @@ def demo(clone: Path, pytestconfig: pytest.Config) -> Done:
     return done
 
 
+def client_of(endpoint: str) -> httpx.Client:
+    """A client without a token."""
+    state = Path(os.environ.get("CHROMAFLEET_LOCAL_STATE", Path.home() / ".local/state/chromafleet-local"))
+    trusted = ssl.create_default_context(cafile=state / "pki/ca.pem")
+    return httpx.Client(base_url=f"https://{endpoint}", verify=trusted, timeout=30)
+
+
 @pytest.fixture
 def http(demo: Done) -> Iterator[httpx.Client]:
     """A client of the fleet endpoint without a token."""
-    state = Path(os.environ.get("CHROMAFLEET_LOCAL_STATE", Path.home() / ".local/state/chromafleet-local"))
-    trusted = ssl.create_default_context(cafile=state / "pki/ca.pem")
-    with httpx.Client(base_url="https://chroma.localhost", verify=trusted, timeout=30) as client:
+    with client_of("chroma.localhost") as client:
+        yield client
+
+
+@pytest.fixture
+def read_http(demo: Done) -> Iterator[httpx.Client]:
+    """A client of the reader endpoint without a token."""
+    with client_of("read.chroma.localhost") as client:
         yield client
 
 

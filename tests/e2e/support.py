@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -119,6 +120,41 @@ class Processes(threading.Thread):
                     self.seen.add(path.read_bytes())
                 except OSError:
                     continue
+
+
+class Writes(threading.Thread):
+    """One client that adds records, one after another; what it was told is there must stay."""
+
+    def __init__(self, client: httpx.Client, collection: str, headers: dict[str, str]) -> None:
+        super().__init__(daemon=True)
+        self.client, self.collection, self.headers = client, collection, headers
+        self.acknowledged: list[str] = []
+        self.failed: list[int | str] = []
+        self.ended = threading.Event()
+
+    def run(self) -> None:
+        for number in itertools.count():
+            if self.ended.wait(0.02):
+                return
+            record = {"ids": [f"{time.time()}-{number}"], "embeddings": [[number % 7, 1.0, number % 5]]}
+            try:
+                answer = self.client.post(f"{self.collection}/add", headers=self.headers, json=record).status_code
+            except httpx.HTTPError as error:
+                answer = repr(error)
+            if answer in (200, 201):
+                self.acknowledged += record["ids"]
+            else:
+                self.failed.append(answer)
+
+    def missing(self) -> set[str]:
+        """What was acknowledged and is not there."""
+        self.ended.set()
+        self.join()
+        there: list[str] = []
+        for start in range(0, len(self.acknowledged), 500):
+            some = {"ids": self.acknowledged[start : start + 500], "include": []}
+            there += self.client.post(f"{self.collection}/get", headers=self.headers, json=some).json()["ids"]
+        return set(self.acknowledged) - set(there)
 
 
 class Load:

@@ -38,7 +38,7 @@ def test_it_ends_with_the_summary(demo: Done) -> None:
         assert re.search(line, summary, re.MULTILINE), line
 
 
-# Each time it is seen after a writer was replaced (test_3_replacement.py).
+# Each time it is seen by what an update changes after a writer was replaced (test_3_rolling.py).
 @pytest.mark.long
 def test_again_changes_nothing(demo: Done, clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
     again = run("make", "demo", cwd=clone)

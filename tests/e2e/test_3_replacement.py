@@ -69,6 +69,8 @@ def test_a_lost_writer_replaces_itself(demo: Done, http: httpx.Client, bearer: d
     assert any(b"chromafleet.aws.boot" in line for line in watch.seen)
 
 
+# Each time it is seen by what the next update changes (test_3_rolling.py).
+@pytest.mark.long
 def test_then_nothing_is_left_to_do(demo: Done, clone: Path) -> None:
     """What an instance made of itself is what a run from here would have made of it."""
     done = run(*SITE, cwd=clone)

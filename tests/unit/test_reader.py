@@ -80,6 +80,32 @@ def test_a_snapshot_that_is_something_else(tools, published, changed, said):
     assert fault.value.kind == "broken-copy"
 
 
+def test_a_server_that_answers_the_same_as_soon(tools, published):
+    server = tools.chroma.Server(published.port)
+    tools.refresh.compare(server, server, published.record, 10)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda found: time.sleep(0.2) or found, "a query takes 0.2. s, and 0.0. s with the present server"),
+        (lambda found: found | {"ids": [found["ids"][0][:1]]}, "collection .*: a query finds 1 of the"),
+        (lambda found: found | {"ids": [["gone"] * 10]}, "collection .*: a query finds 0 of the"),
+    ],
+    ids=["slower", "fewer", "others"],
+)
+def test_a_server_that_is_worse_with_the_same_data(tools, published, spoil, said):
+    class Worse(tools.chroma.Server):
+        def ask(self, path, *arguments, **named):
+            found = super().ask(path, *arguments, **named)
+            return spoil(found) if path.endswith("/query") else found
+
+    present, other = tools.chroma.Server(published.port), Worse(published.port)
+    with pytest.raises(tools.faults.Fault, match=said) as fault:
+        tools.refresh.compare(present, other, published.record, 10)
+    assert fault.value.kind == "worse"
+
+
 def test_the_new_server_is_asked_what_was_asked_lately(tools, published):
     collection = f"{DEFAULT}/collections/{published.record['collections'][0]['id']}"
     query = json.dumps({"query_embeddings": [[1, 1, 2]], "n_results": 2}).encode()

@@ -36,7 +36,7 @@ def is_templated(value):
 
 
 def entry_points(role):
-    """main where there is one, and each tasks file that no other one of the role includes: nobody but a user can call those."""
+    """main, if there is one, and each tasks file that no other one of the role includes: only a user can call those."""
     files = {path.stem: path.read_text() for path in (ROLES / role / "tasks").glob("*.yml")}
     included = {
         name

@@ -1,8 +1,13 @@
 """Another image gets the data only where there is a way back, and it opens what the present one wrote."""
 
 import json
+from base64 import b64encode
+from pathlib import Path
 
+import pytest
 from published import TOOL
+
+FAULTY = Path(__file__).parents[3] / "tests/faulty/faulty.pl"
 
 
 def image(host):
@@ -35,6 +40,26 @@ def test_image_that_does_not_open_it_is_refused(host, snapshots):
     assert host.check_output("docker container inspect --format {{.State.StartedAt}} chromadb") == running
     assert host.run("docker container inspect chromadb-proof").rc != 0
     assert not host.file("/var/lib/chromadb/snapshot").exists
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [("wrong", "a query finds 1 of the"), ("slow", "A query takes 1"), ("probe", "answered 500")],
+)
+def test_image_that_is_worse_is_refused(host, snapshots, fault, said):
+    """It starts, and has all the data."""
+    text = b64encode(FAULTY.read_bytes()).decode()
+    host.check_output(f"echo {text} | base64 -d > /srv/faulty.pl")
+    host.check_output(f"docker create --name another {image(host)} && docker cp /srv/faulty.pl another:/faulty.pl")
+    entry = '["dumb-init", "--", "perl", "/faulty.pl"]'
+    host.check_output(
+        f"docker commit --change 'ENV FAULT={fault}' --change 'ENTRYPOINT {entry}' another another:{fault}"
+    )
+    host.check_output("docker rm another")
+    done = host.run(f"{TOOL} gate another:{fault}")
+    assert done.rc == 1
+    assert f"another:{fault} does not get the data: " in done.stderr
+    assert said in done.stderr
 
 
 def test_without_a_snapshot_no_image_passes(host, snapshots):
