@@ -18,7 +18,8 @@ demo:  ## From nothing to answers: install, start the local cloud, run site.yml,
 	@demo/run
 
 .PHONY: test
-test: lint images compiler  ## Everything that CI checks: lint, unit, whole environments, molecule, end to end
+test: bootstrap compiler  ## Everything that CI checks: lint, unit, whole environments, molecule, end to end
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line lint images
 	@pytest $(PARALLEL) tests/unit tests/test_package.py
 	@pytest $(PARALLEL) tests/provision
 	@python -m localcloud.deployer --check $(RECORDED)

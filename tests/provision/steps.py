@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
+import pytest
 from lifecycle import Environment, Run
+
+
+def in_soak(step: Callable[..., None]) -> Callable[..., None]:
+    """A step that one environment goes through in the long tests only."""
+
+    @pytest.mark.long
+    @functools.wraps(step)
+    def again(*arguments: Any, **named: Any) -> None:
+        step(*arguments, **named)
+
+    return again
 
 
 class Lifecycle:

@@ -8,9 +8,8 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar
 
 import drifts
-import pytest
 from lifecycle import Environment
-from steps import Lifecycle
+from steps import Lifecycle, in_soak
 
 CELLS = [{"name": "main", "tenants": []}, {"name": "acme", "tenants": ["acme", "acme-test"]}]
 
@@ -42,9 +41,15 @@ class TestStaging(Lifecycle):
     def besides(self, environment: Environment) -> AbstractContextManager[None]:
         return a_zone_is_left(environment)
 
-    @pytest.mark.long
-    def test_create_after_destroy_with_the_deployers_policy_only(self, environment: Environment) -> None:
-        super().test_create_after_destroy_with_the_deployers_policy_only(environment)
+    # The other environment goes through these each time.
+    test_plan_of_what_was_made = in_soak(Lifecycle.test_plan_of_what_was_made)
+    test_what_was_changed_by_hand_is_named = in_soak(Lifecycle.test_what_was_changed_by_hand_is_named)
+    test_nothing_is_destroyed_by_a_slip = in_soak(Lifecycle.test_nothing_is_destroyed_by_a_slip)
+    test_plan_of_the_end = in_soak(Lifecycle.test_plan_of_the_end)
+    test_destroy_again = in_soak(Lifecycle.test_destroy_again)
+    test_create_after_destroy_with_the_deployers_policy_only = in_soak(
+        Lifecycle.test_create_after_destroy_with_the_deployers_policy_only
+    )
 
 
 @contextmanager

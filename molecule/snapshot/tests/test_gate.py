@@ -44,7 +44,7 @@ def test_image_that_does_not_open_it_is_refused(host, snapshots):
 
 @pytest.mark.parametrize(
     ("fault", "said"),
-    [("wrong", "a query finds 1 of the"), ("slow", "A query takes 1"), ("probe", "answered 500")],
+    [("wrong", "a query finds 1 of the"), ("slow", "A query takes 10"), ("probe", "answered 500")],
 )
 def test_image_that_is_worse_is_refused(host, snapshots, fault, said):
     """It starts, and has all the data."""

@@ -108,7 +108,7 @@ def slowness_of(server: Server, answers: list[dict[str, Any]], before: float) ->
     """How much later another server answers than the present one, whose pace was measured `before`."""
     after = pace(server, answers)
     if after > max(before * SLOWER, before + SLOWER_BY):
-        return f"a query takes {after:.2f} s, and {before:.2f} s with the present server"
+        return f"a query takes {after * 1000:.0f} ms, and {before * 1000:.0f} ms with the present server"
     return None
 
 
