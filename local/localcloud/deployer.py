@@ -177,11 +177,6 @@ IMPLIED = [
             [f"arn:aws:autoscaling:{HERE}:autoScalingGroup:*:autoScalingGroupName/${{fleet}}-*"],
         ),
     ),
-    # The lock of an update is read before it is written.
-    (
-        {"s3:PutObject"},
-        _statement("ReadLock", ["s3:GetObject"], ["arn:aws:s3:::chromafleet-${fleet}-*"]),
-    ),
     # Ansible's SSH goes through a session of Systems Manager.
     (
         {"ec2:DescribeInstances"},

@@ -53,9 +53,7 @@ class ActionModule(ActionBase):
 
         answer = ask()
         if answer.get("failed") and has_ended(answer.get("holder", "")):
-            self._display.warning(
-                f"The run {answer['holder']} has ended without freeing the lock, which is taken over."
-            )
+            self._display.warning(f"The run {answer['holder']} has ended without freeing the lock, which is free now.")
             arguments["take_over"] = answer["holder"]
             answer = ask()
         return {**result, **answer}

@@ -28,9 +28,11 @@ options:
     type: str
     default: rollout.json
   state:
-    description: V(present) takes the lock or renews it; V(absent) frees it where this run holds it.
+    description:
+      - V(present) takes the lock or renews it; V(absent) frees it where this run holds it.
+      - V(available) fails where another run holds it, and frees it where that one's time is over; it takes nothing.
     type: str
-    choices: [present, absent]
+    choices: [present, absent, available]
     default: present
   holder:
     description: Set by the action plugin. Who this run is.
@@ -136,14 +138,19 @@ def refusal(lock: Lock, found: dict[str, str]) -> str:
     )
 
 
+def refuse_others(module: AnsibleAWSModule, lock: Lock, found: dict[str, str], moment: datetime) -> None:
+    """End the module where somebody else holds the lock."""
+    is_over = found["until"] <= moment.strftime(FORM)
+    if not is_over and found["holder"] not in ("", module.params["holder"], module.params["take_over"]):
+        module.fail_json(msg=refusal(lock, found), **found)
+
+
 def take(module: AnsibleAWSModule, lock: Lock, moment: datetime) -> dict[str, Any]:
     """Hold it until the lease is over; what the module returns."""
     asked = module.params
     found = lock.read()
     mine = found["holder"] == asked["holder"]
-    is_over = found["until"] <= moment.strftime(FORM)
-    if found["holder"] and not mine and not is_over and found["holder"] != asked["take_over"]:
-        module.fail_json(msg=refusal(lock, found), **found)
+    refuse_others(module, lock, found, moment)
     now = moment.strftime(FORM)
     held = {
         "holder": asked["holder"],
@@ -155,6 +162,18 @@ def take(module: AnsibleAWSModule, lock: Lock, moment: datetime) -> dict[str, An
         found = lock.read()
         module.fail_json(msg=refusal(lock, found), **found)
     return {**held, "taken_from": "" if mine else found["holder"], "changed": not mine, "diff": difference(found, held)}
+
+
+def make_available(module: AnsibleAWSModule, lock: Lock, moment: datetime) -> dict[str, Any]:
+    """Forget a holder that is none any more."""
+    found = lock.read()
+    refuse_others(module, lock, found, moment)
+    changed = found["holder"] not in ("", module.params["holder"])
+    if changed and not module.check_mode and not lock.write(FREE):
+        found = lock.read()
+        module.fail_json(msg=refusal(lock, found), **found)
+    now = FREE if changed else found
+    return {**now, "taken_from": found["holder"] if changed else "", "changed": changed, "diff": difference(found, now)}
 
 
 def free(module: AnsibleAWSModule, lock: Lock) -> dict[str, Any]:
@@ -178,7 +197,7 @@ def main() -> None:
         argument_spec={
             "bucket": {"type": "str", "required": True},
             "object": {"type": "str", "default": "rollout.json"},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "state": {"type": "str", "choices": ["present", "absent", "available"], "default": "present"},
             "holder": {"type": "str", "required": True},
             "what": {"type": "str", "default": "rollout"},
             "lease": {"type": "int", "default": 900},
@@ -188,7 +207,13 @@ def main() -> None:
     )
     lock = Lock(module.client("s3"), module.params["bucket"], module.params["object"])
     with aws_errors(module, lock.name):
-        result = free(module, lock) if module.params["state"] == "absent" else take(module, lock, datetime.now(UTC))
+        moment = datetime.now(UTC)
+        if module.params["state"] == "absent":
+            result = free(module, lock)
+        elif module.params["state"] == "available":
+            result = make_available(module, lock, moment)
+        else:
+            result = take(module, lock, moment)
     module.exit_json(**result)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -17,24 +18,51 @@ COLLECTIONS = "/api/v2/tenants/default_tenant/databases/default_database/collect
 SITE = ("ansible-playbook", "-i", "inventories/local", "site.yml")
 UPDATE = ("ansible-playbook", "-i", "inventories/local", "playbooks/images.yml", "playbooks/rolling_update.yml")
 ROLLBACK = ("ansible-playbook", "-i", "inventories/local", "playbooks/rollback.yml")
+FAULTY = ROOT / "tests/faulty"
+#: Where in the inventory's variables these tests' own begin.
+OURS = "\n# of the tests\n"
+#: Where a run is killed: in the turn of a writer, and in that of a reader.
+WRITERS_MOMENTS = [
+    "Have the group replace nothing",
+    "chromadb : Run what says it",
+    "chromadb : Restart the server while writes",
+    "Free the lock",
+]
+READERS_MOMENTS = [
+    "Deregister the host and wait",
+    "Wait until nginx has answered",
+    "chromadb : Write the compose file of each slot",
+    "reader : Wait until a snapshot is proved",
+    "Read embeddings back",
+    "Register the host and wait",
+]
 #: What an update changes on hosts.
 EXPECTED = re.compile(r"docker :|traffic :|chromadb : (Run what says it|Write the compose file|Restart the server)")
 Clients = Callable[[], AbstractContextManager[list[Load]]]
 IMAGE = "chromafleet-local/chroma:1.5.9"
 
 
-def another_image(name: str, folder: Path, *arguments: str) -> None:
-    """Build what a new release of Chroma would be."""
-    command = ["docker", "build", "--quiet", *arguments, "--tag", f"{IMAGE}-{name}", str(folder)]
-    subprocess.run(command, check=True, capture_output=True)
-
-
-def choose(clone: Path, image: str) -> None:
-    """Have the fleet run this image: the one line that a user changes."""
+def choose_another_image(clone: Path, fault: str = "") -> None:
+    """Have the fleet run what a new release of Chroma would be: the one line that a user changes."""
+    release = f"{fault or 'good'}-{time.time_ns()}"
+    texts = [f"FROM {IMAGE}"] if not fault else [(FAULTY / "Dockerfile").read_text()]
+    command = [
+        "docker",
+        "build",
+        "--quiet",
+        "--file",
+        "-",
+        "--build-arg",
+        f"FAULT={fault}",
+        "--label",
+        f"release={release}",
+    ]
+    command += ["--tag", f"{IMAGE}-{release}", str(FAULTY)]
+    subprocess.run(command, input="\n".join(texts), text=True, check=True, capture_output=True)
     file = clone / "inventories/local/group_vars/all/10_local.yml"
-    text = file.read_text().partition("\n# of the tests\n")[0]
-    entry = f'{{name: chroma, source: "{IMAGE}-{image}", tag: "1.5.9-{image}"}}'
-    file.write_text(f"{text}\n# of the tests\naws_registry_images: [{entry}]\n")
+    text = file.read_text().partition(OURS)[0]
+    entry = f'{{name: chroma, source: "{IMAGE}-{release}", tag: "1.5.9-{release}"}}'
+    file.write_text(f"{text}{OURS}aws_registry_images: [{entry}]\n")
 
 
 def running() -> dict[str, str]:
@@ -96,41 +124,43 @@ def slowest(loads: list[Load]) -> str:
     return ", ".join(f"{times[int(len(times) * 0.99)]:.3f} s" for times in taken)
 
 
-@pytest.fixture
-def images(tmp_path: Path) -> None:
-    """Another image that is as good, and those that are not."""
-    (tmp_path / "Dockerfile").write_text(f"FROM {IMAGE}\nLABEL release=next\n")
-    another_image("next", tmp_path)
-    for fault in ("start", "probe", "slow", "wrong"):
-        another_image(fault, ROOT / "tests/faulty", "--build-arg", f"FAULT={fault}")
+@pytest.fixture(scope="module", params=[0, pytest.param(2, marks=pytest.mark.long)], ids=["writer", "two readers"])
+def fleet(request: pytest.FixtureRequest, demo: Done, clone: Path) -> Iterator[None]:
+    """The demo's writer alone, and with readers that were made for these tests."""
+    file = clone / "inventories/local/group_vars/all/10_local.yml"
+    before = file.read_text()
+    if request.param:
+        file.write_text(f"{before}\nfleet_readers_min: {request.param}\nfleet_readers_max: {request.param}\n")
+        done = run(*SITE, cwd=clone)
+        assert done.code == 0, done.output[-3000:]
+    yield
+    file.write_text(before)
+    if request.param:
+        assert run(*SITE, cwd=clone).code == 0
 
 
-def test_another_image_is_taken_over(demo: Done, clone: Path, clients: Clients, images: None) -> None:
+def test_another_image_is_taken_over(fleet: None, clone: Path, clients: Clients) -> None:
     """And nothing else is done: a replaced writer has made of itself what a run from here would have made of it."""
     before = running()
-    choose(clone, "next")
+    choose_another_image(clone)
     with clients() as loads:
         done = run(*SITE, cwd=clone)
     assert done.code == 0, done.output[-3000:]
     assert not set(before.values()) & set(running().values())
     assert nothing_is_left_behind()
-    changes = done.output.split("FLEET SUMMARY")[1].split("Endpoint")[0]
+    changes = done.output.split("FLEET SUMMARY")[1].split("Updated")[0]
     other = [line for line in changes.splitlines() if "[i-" in line and not EXPECTED.match(line.strip())]
     assert other == []
     print(f"p99 through an update: {slowest(loads)}")
 
 
-@pytest.mark.parametrize(
-    "fault", ["wrong", *(pytest.param(name, marks=pytest.mark.long) for name in ("start", "probe", "slow"))]
-)
-def test_a_worse_release_stops_at_the_first_host(
-    demo: Done, clone: Path, clients: Clients, images: None, fault: str
-) -> None:
+@pytest.mark.long
+@pytest.mark.parametrize("fault", ["wrong", "start", "probe", "slow"])
+def test_a_worse_release_stops_at_the_first_host(fleet: None, clone: Path, clients: Clients, fault: str) -> None:
     before = running()
-    choose(clone, fault)
+    choose_another_image(clone, fault)
     with clients():
         done = run(*UPDATE, cwd=clone)
-    choose(clone, "next")
     assert done.code != 0
     said = " ".join(done.output.split("Failed:")[1].split())
     assert "The update stopped at i-" in said
@@ -139,25 +169,50 @@ def test_a_worse_release_stops_at_the_first_host(
     assert nothing_is_left_behind()
 
 
-@pytest.mark.long
-def test_a_run_that_was_killed_leaves_nothing_behind(demo: Done, clone: Path, clients: Clients) -> None:
-    """With the lock, and with a host out of service where there are readers: the next run settles it."""
-    choose(clone, "again")
-    subprocess.run(["docker", "tag", IMAGE, f"{IMAGE}-again"], check=True)
+def kill_and_run_again(clone: Path, clients: Clients, moment: str) -> None:
+    choose_another_image(clone)
     with clients():
-        killed_at("chromadb : Run what says it", UPDATE, clone)
-        assert not nothing_is_left_behind()
+        killed_at(moment, UPDATE, clone)
         done = run(*UPDATE, cwd=clone)
     assert done.code == 0, done.output[-3000:]
-    assert "has ended without freeing the lock, which is taken over" in " ".join(done.output.split())
+    assert "has ended without freeing the lock" in " ".join(done.output.split())
     assert nothing_is_left_behind()
 
 
 @pytest.mark.long
-def test_the_release_before_comes_back(demo: Done, clone: Path, clients: Clients) -> None:
+@pytest.mark.parametrize("moment", WRITERS_MOMENTS)
+def test_a_run_that_is_killed_in_a_writers_turn(fleet: None, clone: Path, clients: Clients, moment: str) -> None:
+    """The next run goes on, and nobody notices."""
+    kill_and_run_again(clone, clients, moment)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("fleet", [pytest.param(2, id="two readers")], indirect=True, scope="module")
+@pytest.mark.parametrize("moment", READERS_MOMENTS)
+def test_a_run_that_is_killed_in_a_readers_turn(fleet: None, clone: Path, clients: Clients, moment: str) -> None:
+    """The next run puts the reader back into service first."""
+    kill_and_run_again(clone, clients, moment)
+
+
+@pytest.mark.long
+def test_the_release_before_comes_back(fleet: None, clone: Path, clients: Clients) -> None:
     before = running()
     with clients():
         done = run(*ROLLBACK, "-e", "release=previous", cwd=clone)
     assert done.code == 0, done.output[-3000:]
     assert not set(before.values()) & set(running().values())
+    assert nothing_is_left_behind()
+
+
+@pytest.mark.long
+def test_docker_restarts_on_every_host(fleet: None, clone: Path, clients: Clients) -> None:
+    """Another setting of its daemon; the containers go on."""
+    before = running()
+    file = clone / "inventories/local/group_vars/all/10_local.yml"
+    file.write_text(f"{file.read_text()}docker_log_max_file: 4\n")
+    with clients():
+        done = run(*UPDATE, cwd=clone)
+    assert done.code == 0, done.output[-3000:]
+    assert "Restart Docker" in done.output
+    assert running() == before
     assert nothing_is_left_behind()

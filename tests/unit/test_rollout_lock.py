@@ -65,6 +65,18 @@ def test_it_is_free_when_its_time_is_over_or_when_told(ask):
     assert not ask(BERT, state="absent")["changed"]
 
 
+def test_whether_it_is_available(ask, s3):
+    assert not ask(BERT, state="available")["changed"]
+    ask(ANNA, what="rolling update")
+    assert f"{ANNA} makes a rolling update" in ask(BERT, state="available")["msg"]
+    assert not ask(ANNA, state="available")["changed"]
+    assert held(s3)["holder"] == ANNA
+    freed = ask(BERT, state="available", take_over=ANNA)
+    assert (freed["changed"], freed["taken_from"], held(s3)["holder"]) == (True, ANNA, "")
+    ask(ANNA, lease=-1)
+    assert ask(BERT, state="available")["taken_from"] == ANNA
+
+
 def test_of_two_that_come_at_once_one_gets_it(s3):
     for until in ("2026-01-01T00:00:00Z", "2026-01-01T00:15:00Z"):
         first, second = (module.Lock(s3, BUCKET, "rollout.json") for _ in range(2))
