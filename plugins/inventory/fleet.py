@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -26,7 +27,7 @@ name: fleet
 short_description: Reads the AWS inventory, and stops with one sentence where AWS can't be asked
 description:
   - Reads C(*.aws_ec2.yml) with the plugin that the file names, usually P(amazon.aws.aws_ec2#inventory), and adds
-    nothing to it.
+    nothing to it but, for a command with C(--limit), C(localhost), so that the limit can name it.
   - When that fails, Ansible tries its other inventory plugins on the same file and prints a page of warnings, most of
     them about the wrong plugin. This one prints one sentence, with the fix, and ends the run there; an inventory that
     can't be read never leads to an empty fleet on which a run then does nothing, or too much.
@@ -85,6 +86,11 @@ class InventoryModule(AutoInventory):
         except Exception as error:
             text = str(error)
             self._stop(explain(text, config) or f"The inventory {path} can't be read: {' '.join(text.split())}.")
+        # Ansible's own localhost is in no inventory, and so in no limit.
+        if context.CLIARGS.get("subset"):
+            inventory.add_host("localhost")
+            inventory.set_variable("localhost", "ansible_connection", "local")
+            inventory.set_variable("localhost", "ansible_python_interpreter", sys.executable)
 
     def _check_placeholders(self, config: dict[str, Any], path: str) -> None:
         if left := [option for option, value in config.items() if PLACEHOLDER in str(value)]:

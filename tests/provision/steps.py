@@ -59,7 +59,8 @@ class Lifecycle:
 
     def test_what_new_instances_make_themselves_from(self, environment: Environment) -> None:
         """Published once; the hosts themselves are none of this account's."""
-        for writes in (["s3:PutObject"], []):
+        records = ["ssm:PutParameter"] * len(self.values.get("fleet_cells", ["main"]))
+        for writes in (["s3:PutObject", *records], []):
             run = environment.run("resolve release")
             assert run.code == 0, run.output[-3000:]
             assert run.writes == writes
