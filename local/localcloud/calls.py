@@ -43,7 +43,7 @@ OTHER_READS = {
 }
 
 #: Parameters that name something. No others are kept: they may be secrets.
-NAMES = re.compile(r"(^Key|^Resource|Arn|ARN|ARNList|Bucket|Id|Name|Namespace|Prefix|ResourceType)s?$")
+NAMES = re.compile(r"(^Key|^Path|^Resource|Arn|ARN|ARNList|Bucket|Id|Name|Namespace|Prefix|ResourceType)s?$")
 
 
 @dataclass(frozen=True)

@@ -246,7 +246,10 @@ def _bare(variable: str, value: str) -> str:
         return value.rpartition("alias/")[2] if "alias/" in value else ""
     if variable == "KeyId":
         return "" if "alias/" in value else value.rpartition("/")[2]
-    if variable in ("Id", "ParameterNameWithoutLeadingSlash"):
+    if variable == "ParameterNameWithoutLeadingSlash":
+        # Who asks by path asks for all that lies there.
+        return value.removeprefix("/") + ("*" if value.endswith("/") else "")
+    if variable == "Id":
         return re.sub(r"^/(hostedzone/|change/)?", "", value)
     if variable == "Scope":
         return value.lower()

@@ -19,6 +19,7 @@ class TestProduction(Lifecycle):
     def drift(self, environment: Environment) -> set[drifts.Drift]:
         hands = (
             drifts.remove_a_route,
+            drifts.tag_a_subnet,
             drifts.widen_a_role,
             drifts.retag_a_secret,
             drifts.remove_a_lifecycle_policy,
