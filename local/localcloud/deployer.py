@@ -169,6 +169,21 @@ IMPLIED = [
             [f"arn:aws:elasticloadbalancing:{HERE}:targetgroup/${{fleet}}-*"],
         ),
     ),
+    # With hosts, a run waits for their health.
+    (
+        {"autoscaling:CreateAutoScalingGroup"},
+        _statement("KnowHealth", ["elasticloadbalancing:DescribeTargetHealth"], ["*"]),
+    ),
+    # Another machine image is another version of a launch template.
+    (
+        {"autoscaling:CreateAutoScalingGroup"},
+        _statement(
+            "ChangeTemplates",
+            ["ec2:CreateLaunchTemplateVersion", "ec2:ModifyLaunchTemplate"],
+            [f"arn:aws:ec2:{HERE}:launch-template/*"],
+            StringEquals={FLEET_TAG: "${fleet}"},
+        ),
+    ),
     (
         {"autoscaling:CreateAutoScalingGroup"},
         _statement(
@@ -176,6 +191,19 @@ IMPLIED = [
             ["autoscaling:ResumeProcesses", "autoscaling:SuspendProcesses"],
             [f"arn:aws:autoscaling:{HERE}:autoScalingGroup:*:autoScalingGroupName/${{fleet}}-*"],
         ),
+    ),
+    # Who goes back to an earlier release looks which there were, and takes the archive of one.
+    (
+        {"ssm:PutParameter"},
+        _statement(
+            "KnowReleases",
+            ["ssm:GetParameterHistory"],
+            [f"arn:aws:ssm:{HERE}:parameter/chromafleet/${{fleet}}/*"],
+        ),
+    ),
+    (
+        {"ssm:PutParameter"},
+        _statement("TakeEarlierRelease", ["s3:GetObjectVersion"], ["arn:aws:s3:::chromafleet-${fleet}-*"]),
     ),
     # Ansible's SSH goes through a session of Systems Manager.
     (
