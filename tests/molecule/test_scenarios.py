@@ -23,6 +23,9 @@ EACH_TIME = {
     "extra_services": "extra-services-debian12",
 }
 
+#: `make demo` goes through the whole of these each time, so that their scenarios run in the long tests only.
+IN_DEMO = {"docker", "hardening"}
+
 
 def molecule_test(scenario: str, *arguments: str, **variables: str) -> None:
     """Create, prepare, check, converge, converge again without a change, verify, destroy."""
@@ -39,7 +42,7 @@ def molecule_test(scenario: str, *arguments: str, **variables: str) -> None:
     assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
 
 
-@pytest.mark.parametrize(("scenario", "host"), EACH_TIME.items())
+@pytest.mark.parametrize(("scenario", "host"), [pair for pair in EACH_TIME.items() if pair[0] not in IN_DEMO])
 def test_on_one_host(scenario: str, host: str) -> None:
     molecule_test(scenario, *(["--platform-name", host] if host else []))
 
