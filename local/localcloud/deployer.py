@@ -192,6 +192,15 @@ IMPLIED = [
             [f"arn:aws:autoscaling:{HERE}:autoScalingGroup:*:autoScalingGroupName/${{fleet}}-*"],
         ),
     ),
+    # A rotation needs hosts, which learn the new token before anybody uses it.
+    (
+        {"secretsmanager:CreateSecret"},
+        _statement(
+            "RotateSecrets",
+            ["secretsmanager:UpdateSecret"],
+            [f"arn:aws:secretsmanager:{HERE}:secret:chromafleet/${{fleet}}/*"],
+        ),
+    ),
     # Who goes back to an earlier release looks which there were, and takes the archive of one.
     (
         {"ssm:PutParameter"},

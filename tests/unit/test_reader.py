@@ -14,7 +14,7 @@ from chroma_servers import DEFAULT, call, make, serving
 
 ROLES = Path(__file__).parents[2] / "roles"
 TOOLS = [ROLES / role / "files/tools" for role in ("reader", "snapshot", "chromadb")]
-NAMES = ("atomic", "faults", "own", "refresh", "slots", "status", "watch", "chroma", "shelf")
+NAMES = ("atomic", "faults", "own", "refresh", "samples", "slots", "status", "watch", "chroma", "shelf")
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +83,19 @@ def test_a_snapshot_that_is_something_else(tools, published, changed, said):
 def test_a_server_that_answers_the_same_as_soon(tools, published):
     server = tools.chroma.Server(published.port)
     tools.refresh.compare(server, server, published.record, 10)
+
+
+def test_records_that_are_as_near_as_each_other_may_be_found_by_turns(tools, tmp_path_factory):
+    """Of many equal ones two servers return different ones, and both are right."""
+    with serving(tmp_path_factory.mktemp("equal")) as url:
+        path = make(url, "equal")
+        call(url, "POST", f"{path}/add", {"ids": [str(i) for i in range(40)], "embeddings": [[1.0, 2.0, 3.0]] * 40})
+        server = tools.chroma.Server(int(url.split(":")[-1]))
+        collection = path.split("/")[-1]
+        (answer,) = tools.samples.ask(server, [{"collection": collection, "vector": [1.0, 2.0, 3.0]}], 10)
+        others = [str(i) for i in range(40) if str(i) not in answer["records"]][:10]
+        answer["records"] = {name: [1.0, 2.0, 3.0] for name in others}
+        assert tools.samples.fault_of(server, answer) is None
 
 
 @pytest.mark.parametrize(
