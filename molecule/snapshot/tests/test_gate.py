@@ -42,11 +42,23 @@ def test_image_that_does_not_open_it_is_refused(host, snapshots):
     assert not host.file("/var/lib/chromadb/snapshot").exists
 
 
+@pytest.fixture
+def records(host):
+    """Something to ask for; gone afterwards."""
+    base = "http://127.0.0.1:8000/api/v2/tenants/default_tenant/databases/default_database/collections"
+    post = "curl --silent --fail --header 'Content-Type: application/json' --data"
+    made = json.loads(host.check_output(f"{post} %s {base}", json.dumps({"name": "gate"})))
+    vectors = {"ids": [str(i) for i in range(20)], "embeddings": [[i, i * i, 1.0] for i in range(20)]}
+    host.check_output(f"{post} %s {base}/{made['id']}/add", json.dumps(vectors))
+    yield
+    host.check_output(f"curl --silent --fail --request DELETE {base}/gate")
+
+
 @pytest.mark.parametrize(
     ("fault", "said"),
     [("wrong", "a query finds 1 of the"), ("slow", "A query takes 10"), ("probe", "answered 500")],
 )
-def test_image_that_is_worse_is_refused(host, snapshots, fault, said):
+def test_image_that_is_worse_is_refused(host, snapshots, records, fault, said):
     """It starts, and has all the data."""
     text = b64encode(FAULTY.read_bytes()).decode()
     host.check_output(f"echo {text} | base64 -d > /srv/faulty.pl")
