@@ -172,7 +172,11 @@ IMPLIED = [
     # With hosts, a run waits for their health.
     (
         {"autoscaling:CreateAutoScalingGroup"},
-        _statement("KnowHealth", ["elasticloadbalancing:DescribeTargetHealth"], ["*"]),
+        _statement(
+            "KnowHealth",
+            ["autoscaling:DescribeInstanceRefreshes", "elasticloadbalancing:DescribeTargetHealth"],
+            ["*"],
+        ),
     ),
     # Another machine image is another version of a launch template.
     (
@@ -187,8 +191,8 @@ IMPLIED = [
     (
         {"autoscaling:CreateAutoScalingGroup"},
         _statement(
-            "SuspendGroups",
-            ["autoscaling:ResumeProcesses", "autoscaling:SuspendProcesses"],
+            "ReplaceInstances",
+            ["autoscaling:ResumeProcesses", "autoscaling:StartInstanceRefresh", "autoscaling:SuspendProcesses"],
             [f"arn:aws:autoscaling:{HERE}:autoScalingGroup:*:autoScalingGroupName/${{fleet}}-*"],
         ),
     ),

@@ -26,6 +26,12 @@ def status_in(answer: Any, path: Sequence[str]) -> str:
     return str(answer)
 
 
+def given(answer: Any, path: Sequence[str]) -> str:
+    """What stands at the end of the path; empty without a path, and where it leads to nothing."""
+    found = status_in(answer, path) if path else ""
+    return "" if found in (ABSENT, "None") else found
+
+
 def minutes(seconds: float) -> str:
     """A duration as one says it: `45 s`, `3 min 5 s`."""
     whole, rest = divmod(int(seconds), 60)
@@ -49,6 +55,8 @@ class ActionModule(ActionBase):
                 "status": {"type": "list", "elements": "str", "required": True},
                 "until": {"type": "list", "elements": "str", "required": True},
                 "failed": {"type": "list", "elements": "str", "default": []},
+                "progress": {"type": "list", "elements": "str", "default": []},
+                "reason": {"type": "list", "elements": "str", "default": []},
                 "timeout": {"type": "int", "default": 1800},
                 "delay": {"type": "int", "default": 15},
                 "advice": {"type": "str", "default": "start the same command again to go on waiting"},
@@ -65,12 +73,13 @@ class ActionModule(ActionBase):
             if status in arguments["until"]:
                 return result
             if status in arguments["failed"]:
-                raise AnsibleActionFail(
-                    f"The {what} has the status {status}: look at its events in AWS.", result=result
-                )
-            if status != told or now - told_at >= REPORT_EVERY:
-                told, told_at = status, now
-                self._display.display(f"  {what}: {status} ({minutes(now - started)})")
+                reason = given(found, arguments["reason"]) or "look at its events in AWS."
+                raise AnsibleActionFail(f"The {what} has the status {status}: {reason}", result=result)
+            done = given(found, arguments["progress"])
+            shown = f"{status}, {done} %" if done else status
+            if shown != told or now - told_at >= REPORT_EVERY:
+                told, told_at = shown, now
+                self._display.display(f"  {what}: {shown} ({minutes(now - started)})")
             if now + arguments["delay"] - started > arguments["timeout"]:
                 raise AnsibleActionFail(
                     f"The {what} is still {status} after {minutes(now - started)}, and AWS goes on with it: "

@@ -47,6 +47,16 @@ options:
     type: list
     elements: str
     default: []
+  progress:
+    description: Where it stands in the same result how much is done, in percent; told with the status.
+    type: list
+    elements: str
+    default: []
+  reason:
+    description: Where it stands in the same result why the resource has the status; told in the error.
+    type: list
+    elements: str
+    default: []
   timeout:
     description: How long to wait (seconds).
     type: int

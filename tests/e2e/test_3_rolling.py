@@ -12,11 +12,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from support import ROOT, Done, Load, Writes, aws, docker, killed_at, run
+from support import ROOT, Done, Load, Writes, aws, docker, killed_at, run, writer
 
 COLLECTIONS = "/api/v2/tenants/default_tenant/databases/default_database/collections"
 SITE = ("ansible-playbook", "-i", "inventories/local", "site.yml")
 UPDATE = ("ansible-playbook", "-i", "inventories/local", "playbooks/images.yml", "playbooks/rolling_update.yml")
+REPLACE = ("ansible-playbook", "-i", "inventories/local", "playbooks/replace_instances.yml")
 ROLLBACK = ("ansible-playbook", "-i", "inventories/local", "playbooks/rollback.yml")
 FAULTY = ROOT / "tests/faulty"
 #: Where in the inventory's variables these tests' own begin.
@@ -216,3 +217,36 @@ def test_docker_restarts_on_every_host(fleet: None, clone: Path, clients: Client
     assert "Restart Docker" in done.output
     assert running() == before
     assert nothing_is_left_behind()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("fleet", [pytest.param(2, id="two readers")], indirect=True, scope="module")
+def test_instances_of_another_type_take_their_places(
+    fleet: None, clone: Path, clients: Clients, http: httpx.Client, bearer: dict[str, str]
+) -> None:
+    """Readers without anybody's notice; then the writer, with all data."""
+    before, first = set(running()), writer()
+    file = clone / "inventories/local/group_vars/all/10_local.yml"
+    file.write_text(f"{file.read_text()}aws_fleet_instance_type: t3.large\n")
+    done = run(*SITE, cwd=clone)
+    assert done.code == 0, done.output[-3000:]
+    assert "playbooks/replace_instances.yml makes them anew" in " ".join(done.output.split())
+    assert set(running()) == before
+    with clients() as loads:
+        done = run(*REPLACE, "-e", "fleet_writer_replacement=forbid", cwd=clone)
+    assert done.code == 0, done.output[-3000:]
+    assert set(running()) & before == {first}
+    print(f"p99 through a replacement of readers: {slowest(loads)}")
+
+    counts = f"{COLLECTIONS}/{http.get(COLLECTIONS, headers=bearer).json()[0]['id']}/count"
+    count = http.get(counts, headers=bearer).json()
+    done = run(*REPLACE, cwd=clone)
+    assert done.code != 0
+    assert "No name was given, so nothing was replaced" in " ".join(done.output.split())
+    done = run(*REPLACE, "-e", "confirm=demo", cwd=clone)
+    assert done.code == 0, done.output[-3000:]
+    assert writer() != first
+    assert http.get(counts, headers=bearer).json() == count
+    assert nothing_is_left_behind()
+    done = run(*SITE, cwd=clone)
+    assert set(done.changed().values()) == {0}, done.output[-3000:]

@@ -504,6 +504,86 @@ def test_7_switched_off_again(cell):
     assert volume["Size"] == 40
 
 
+NEWER = {
+    "aws_fleet_kms_key_arn": KEY,
+    "aws_fleet_readers_min": 2,
+    "aws_fleet_readers_max": 3,
+    "aws_fleet_reader_drain_seconds": 0,
+    "aws_fleet_data_volume_size": 40,
+    "aws_fleet_default_instance_warmup": 0,
+    "aws_fleet_instance_type": "r7i.large",
+}
+
+
+@pytest.mark.long
+def test_7_until_they_are_replaced_instances_and_new_ones_are_the_old_type(cell):
+    before = {name: cell.group(name)["LaunchTemplate"]["Version"] for name in (READER, WRITER)}
+    cell.run(**NEWER)
+    assert cell.code == 0, cell.output
+    older = cell.said.partition("Older instances")[2]
+    for name in before:
+        assert all(instance["InstanceId"] in older for instance in cell.group(name)["Instances"])
+    cell.api.client("autoscaling").set_desired_capacity(AutoScalingGroupName=READER, DesiredCapacity=3)
+    assert {instance["InstanceType"] for instance in cell.group(READER)["Instances"]} == {"m7i.large"}
+    assert {name: cell.group(name)["LaunchTemplate"]["Version"] for name in before} == before
+    cell.run("--check", **NEWER)
+    assert cell.counts == (0, 0, 0, 9)
+
+
+@pytest.mark.long
+def test_7_nobody_replaces_the_writer_by_a_slip(cell):
+    cell.run(entry="ask_replacement", **NEWER, aws_fleet_replace="dmeo")
+    assert cell.code != 0
+    assert '"dmeo" is not the name of the fleet, so nothing was replaced: type demo when you are asked' in cell.said
+    for answer in ({"aws_fleet_replace": "demo"}, {"aws_fleet_writer_replacement": "allow"}):
+        assert cell.run(entry="ask_replacement", **NEWER, **answer).code == 0, cell.output
+    cell.run(entry="replace_writer", **NEWER, aws_fleet_writer_replacement="forbid")
+    assert (cell.code, cell.writes) == (0, [])
+
+
+@pytest.mark.long
+def test_7_an_alarm_brings_the_old_type_back(cell):
+    cloudwatch = cell.api.client("cloudwatch")
+    cloudwatch.put_metric_alarm(
+        AlarmName="errors",
+        Namespace="N",
+        MetricName="M",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanThreshold",
+    )
+    cloudwatch.set_alarm_state(AlarmName="errors", StateValue="ALARM", StateReason="test")
+    cell.run(entry="replace_readers", **NEWER, aws_fleet_refresh_alarms=["errors"])
+    assert cell.code != 0
+    assert "has the status RollbackSuccessful: Alarm errors is in ALARM state." in cell.said
+    assert {instance["InstanceType"] for instance in cell.group(READER)["Instances"]} == {"m7i.large"}
+    cloudwatch.delete_alarms(AlarmNames=["errors"])
+
+
+@pytest.mark.long
+def test_7_instances_of_another_type_take_their_places(cell):
+    cell.run("--check", entry="replace_readers", **NEWER)
+    assert (cell.code, cell.writes) == (0, [])
+    assert "changed=1" in cell.output
+    for entry, group in (("replace_readers", READER), ("replace_writer", WRITER)):
+        before = {instance["InstanceId"] for instance in cell.group(group)["Instances"]}
+        cell.run(entry=entry, **NEWER)
+        assert cell.code == 0, cell.output
+        after = cell.group(group)["Instances"]
+        assert len(after) == len(before)
+        assert not before & {instance["InstanceId"] for instance in after}
+        assert {instance["InstanceType"] for instance in after} == {"r7i.large"}
+        assert "Replaced" in cell.said
+        cell.run(entry=entry, **NEWER)
+        assert (cell.code, cell.writes) == (0, [])
+        assert "changed=0" in cell.output
+    cell.run(**NEWER)
+    assert cell.code == 0, cell.output
+    assert "Older instances" not in cell.said
+
+
 @pytest.mark.long
 def test_8_destroy_without_the_data(cell):
     volume = cell.facts["volume"]

@@ -23,7 +23,13 @@ GROUP = {
     "HealthCheckType": "ELB",
     "HealthCheckGracePeriod": 1800,
     "LaunchTemplate": {"LaunchTemplateId": "lt-1", "LaunchTemplateName": "demo-main-reader", "Version": "$Latest"},
-    "Instances": [{"InstanceId": "i-1", "LifecycleState": "InService"}],
+    "Instances": [
+        {
+            "InstanceId": "i-1",
+            "LifecycleState": "InService",
+            "LaunchTemplate": {"LaunchTemplateId": "lt-1", "Version": "1"},
+        }
+    ],
     "Tags": TAGS,
 }
 MIXED = {
@@ -103,7 +109,11 @@ ACCOUNT = {
             "Tags": PLAIN,
         }
     ],
-    "describe_launch_template_versions": [{"LaunchTemplateData": DATA}],
+    "describe_launch_template_versions": [
+        {"VersionNumber": 3, "LaunchTemplateData": DATA},
+        {"VersionNumber": 2, "LaunchTemplateData": {**DATA, "KeyName": "other"}},
+        {"VersionNumber": 1, "LaunchTemplateData": DATA},
+    ],
     "describe_volumes": [VOLUME],
     "describe_instances": [
         {"Instances": [{"InstanceId": "i-1", "State": {"Name": "running"}, "InstanceType": "m7i.large", "Tags": PLAIN}]}
@@ -159,7 +169,7 @@ def test_a_group():
     assert found["subnets"] == ["subnet-b", "subnet-a"]
     assert (found["template"], found["template_version"]) == ("demo-main-reader", "$Latest")
     assert found["unpropagated_tags"] == ["chromafleet:role"]
-    assert found["instances"] == [{"id": "i-1", "state": "InService"}]
+    assert found["instances"] == [{"id": "i-1", "state": "InService", "template_version": "1"}]
     # What AWS leaves out where it is not set.
     assert found["mixed_instances"] == found["maintenance"] == found["warm_pool"] == {}
     assert found["instance_warmup"] == ""
@@ -216,6 +226,7 @@ def test_what_belongs_to_a_group():
 def test_a_launch_template():
     found = read()["launch_templates"]["demo-main-reader"]
     assert found["others"] == ["KeyName"]
+    assert (found["version"], found["same_versions"]) == ("3", ["1", "3"])
     assert found["latest_is_default"] is False
     assert found["metadata"] == {"http_tokens": "required", "http_put_response_hop_limit": 2}
     assert found["block_devices"] == [{"device_name": "/dev/xvda", "ebs": {"volume_size": 20, "encrypted": True}}]

@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.common.dict_transformations import camel_dict_to_snake_dict
 from ansible_collections.chromafleet.aws.plugins.module_utils.aws_reader import tag_dict
+from ansible_collections.chromafleet.aws.plugins.module_utils.launch_templates import (
+    specification,
+    versions_like_latest,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +56,7 @@ def _whose(tags: dict[str, str]) -> dict[str, Any]:
 
 def _group(group: dict[str, Any]) -> dict[str, Any]:
     policy = group.get("MixedInstancesPolicy")
-    template = policy["LaunchTemplate"]["LaunchTemplateSpecification"] if policy else group.get("LaunchTemplate", {})
+    template = specification(group)
     return {
         **_whose(tag_dict(group["Tags"])),
         "arn": group["AutoScalingGroupARN"],
@@ -75,7 +79,11 @@ def _group(group: dict[str, Any]) -> dict[str, Any]:
         "suspended": [process["ProcessName"] for process in group.get("SuspendedProcesses", [])],
         "unpropagated_tags": [tag["Key"] for tag in group["Tags"] if not tag["PropagateAtLaunch"]],
         "instances": [
-            {"id": instance["InstanceId"], "state": instance["LifecycleState"]}
+            {
+                "id": instance["InstanceId"],
+                "state": instance["LifecycleState"],
+                "template_version": instance.get("LaunchTemplate", {}).get("Version", ""),
+            }
             for instance in group.get("Instances", [])
         ],
     }
@@ -172,14 +180,16 @@ def _launch_templates(aws: Reader) -> Iterator[tuple[str, dict[str, Any]]]:
             "describe_launch_template_versions",
             "LaunchTemplateVersions",
             LaunchTemplateId=template["LaunchTemplateId"],
-            Versions=["$Latest"],
         )
+        newest, alike = versions_like_latest(versions)
         yield (
             template["LaunchTemplateName"],
             {
                 **_whose(tag_dict(template.get("Tags"))),
-                **_launch_data(versions[0]["LaunchTemplateData"]),
+                **_launch_data(newest["LaunchTemplateData"]),
                 "id": template["LaunchTemplateId"],
+                "version": str(newest["VersionNumber"]),
+                "same_versions": alike,
                 "latest_is_default": template["DefaultVersionNumber"] == template["LatestVersionNumber"],
             },
         )
