@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from published import BUCKET, ROOT, TOOL
+from published import BUCKET, KEY, ROOT, TOOL
 
 BASE = "https://127.0.0.1/api/v2/tenants/default_tenant/databases/default_database/collections"
 TOKEN = "molecule-admin-0123456789abcdef"
@@ -21,8 +21,8 @@ RECORDS = 400
 class Client:
     """A client of the cell."""
 
-    def __init__(self, host):
-        self.host = host
+    def __init__(self, host, base=BASE):
+        self.host, self.base = host, base
 
     def call(self, path="", body=None, method=None):
         said = self.run(path, body, method)
@@ -34,7 +34,7 @@ class Client:
         return self.host.run(
             f"curl --silent --show-error --fail-with-body --insecure --max-time 60 --request "
             f"{method or ('POST' if body is not None else 'GET')} --header 'Authorization: Bearer {TOKEN}' "
-            f"--header 'Content-Type: application/json' {data} {BASE}{path}"
+            f"--header 'Content-Type: application/json' {data} {self.base}{path}"
         )
 
     def collection(self, name):
@@ -344,6 +344,54 @@ def test_a_collection_that_exists_is_not_mixed_with(host, story, play):
     )
     assert done.returncode != 0
     assert 'has a collection "story" already' in done.stdout
+    untouched(host, story)
+
+
+@pytest.mark.long
+def test_one_tenant_comes_back_alone(host, story, snapshots, play):
+    """With its databases and collections, after somebody has deleted them; nobody else's data is older than it was."""
+    tenants = "https://127.0.0.1/api/v2/tenants"
+    client = Client(host, f"{tenants}/shop/databases/fruit/collections")
+    post = f"curl --silent --fail --insecure --header 'Authorization: Bearer {TOKEN}' --json"
+    host.check_output(f"""{post} '{{"name": "shop"}}' {tenants}""")
+    host.check_output(f"""{post} '{{"name": "fruit"}}' {tenants}/shop/databases""")
+    for name in ("apples", "pears"):
+        client.write(client.collection(name), 5, 60)
+    kept = snapshots.now()
+    for name in ("apples", "pears"):
+        client.call(f"/{name}", method="DELETE")
+    story.client.write(story.collection, 3)
+    done = play(snapshot_restore_id=kept["id"], snapshot_restore_token=TOKEN, snapshot_restore_tenant="shop")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert client.names() == {"apples", "pears"}
+    assert client.versions(client.collection("pears")) == {5: 60}
+    assert story.client.versions(story.collection) == {3: RECORDS}
+    story.client.write(story.collection, 2)
+    untouched(host, story)
+
+
+@pytest.mark.long
+def test_another_fleets_in_another_region(host, story, snapshots, play):
+    """With its bucket, its cell and its key, for this run only."""
+    region, api, s3 = "eu-west-1", snapshots.api, snapshots.s3
+    s3.create_bucket(Bucket="other-fleet", CreateBucketConfiguration={"LocationConstraint": region})
+    for key in snapshots.keys(""):
+        s3.copy({"Bucket": BUCKET, "Key": f"{snapshots.cell}/{key}"}, "other-fleet", f"elsewhere/{key}")
+    api.client("secretsmanager", region).create_secret(Name="other", SecretString=json.dumps({"password": KEY}))
+    source = {"bucket": "other-fleet", "cell": "elsewhere", "region": region, "secret": "other"}
+    api.forget()
+    done = play(
+        snapshot_restore_id=story.first["id"],
+        snapshot_restore_confirm="molecule",
+        **{f"snapshot_restore_source_{name}": value for name, value in source.items()},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    asked = [call["region"] for call in api.calls() if call["operation"] == "GetSecretValue"]
+    assert asked == [region]
+    untouched(host, story, version=1)
+    assert snapshots.now()["cell"] == snapshots.cell
+    assert play(snapshot_restore_undo=True, snapshot_restore_confirm="molecule").returncode == 0
+    assert play(snapshot_restore_discard_old=True).returncode == 0
     untouched(host, story)
 
 
