@@ -589,7 +589,7 @@ def test_8_destroy_without_the_data(cell):
     volume = cell.facts["volume"]
     cell.run("--check", entry="destroy")
     assert cell.writes == []
-    assert cell.counts[2] == 2 + 2 + 3 + 1  # groups, launch templates, instances, the volume
+    assert cell.counts[2] == 2 + 2 + 4 + 1  # groups, launch templates, instances, the volume
     cell.run(entry="destroy", aws_fleet_delete_data_volumes=False)
     assert cell.code == 0, cell.output
     assert cell.api.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"] == []
