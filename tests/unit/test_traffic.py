@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import boto3
 import pytest
 import yaml
+from localcloud.patches import instance_refresh
 
 FLEET = "traffic"
 REGION = "us-east-1"
@@ -18,6 +19,9 @@ PROCESSES = ["AZRebalance", "AlarmNotification", "ReplaceUnhealthy", "ScheduledA
 @pytest.fixture(scope="module")
 def made(moto_api):
     """An auto-scaling group of two instances and its target group."""
+    # Of the patches only these: without a load balancer that follows the API, no target would ever be healthy.
+    instance_refresh.launched_version.apply()
+    instance_refresh.instance_refresh.apply()
 
     def client(service):
         keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
@@ -53,6 +57,9 @@ def made(moto_api):
     yield SimpleNamespace(
         url=moto_api,
         asg=asg,
+        new_version=lambda: ec2.create_launch_template_version(
+            LaunchTemplateName=FLEET, SourceVersion="1", LaunchTemplateData={"InstanceType": "t3.small"}
+        ),
         instances=sorted(one["InstanceId"] for one in group()["Instances"]),
         registered=registered,
         suspended=lambda: sorted(one["ProcessName"] for one in group()["SuspendedProcesses"]),
@@ -89,7 +96,7 @@ def traffic(play, made, status):
     """Run entry points of the role for an instance."""
     connection = {"endpoint_url": made.url, "access_key": "local", "secret_key": "local"}
 
-    def run(instance, *entries):
+    def run(instance, *entries, code=0):
         tasks = [
             {"ansible.builtin.include_role": {"name": "chromafleet.aws.traffic", "tasks_from": one}} for one in entries
         ]
@@ -105,7 +112,7 @@ def traffic(play, made, status):
             "tasks": tasks,
         }
         done = play(yaml.safe_dump([text]), inventory="localhost,")
-        assert done.returncode == 0, done.stdout
+        assert done.returncode == code, done.stdout
         return done.stdout
 
     return run
@@ -139,3 +146,19 @@ def test_what_a_killed_run_left_is_put_back(traffic, made):
     assert made.suspended() == []
     assert "changed=2" in said
     assert "changed=0" in traffic("", "settle")
+
+
+def test_what_aws_takes_out_of_service_is_not_put_back(traffic, made):
+    template = {"LaunchTemplateName": FLEET, "Version": "1"}
+    made.asg.update_auto_scaling_group(AutoScalingGroupName=FLEET, LaunchTemplate=template, MaxSize=3)
+    made.new_version()
+    made.asg.start_instance_refresh(
+        AutoScalingGroupName=FLEET,
+        DesiredConfiguration={"LaunchTemplate": {**template, "Version": "2"}},
+        Preferences={"InstanceWarmup": 600, "MinHealthyPercentage": 100, "MaxHealthyPercentage": 150},
+    )
+    said = " ".join(traffic("", "settle", code=2).split())
+    made.asg.cancel_instance_refresh(AutoScalingGroupName=FLEET)
+    assert f"Instances of {FLEET} are being replaced (" in said
+    assert "playbooks/replace_instances.yml waits until that has ended" in said
+    traffic("", "settle")
