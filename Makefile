@@ -51,6 +51,11 @@ bench: images  ## Measure what a run costs, and write docs/provision.md
 bench-data-plane: images compiler  ## Measure a host against bare Chroma (12 minutes, the first time 5 more; nothing else may run): docs/data-plane.md
 	@python benchmarks/data_plane.py
 
+.PHONY: bench-snapshots
+bench-snapshots: images  ## Measure a restore of 234 MB and of 1 GB, and how long writes wait at 500 MB: rows of docs/snapshots.md
+	@python benchmarks/restore.py
+	@python benchmarks/write_pause.py
+
 .PHONY: molecule
 molecule: images  ## One scenario per host role, on Debian 12 and 13
 	pytest -m long tests/molecule
