@@ -59,3 +59,15 @@ def read_http(demo: Done) -> Iterator[httpx.Client]:
 def bearer() -> dict[str, str]:
     """The header with the fleet's token."""
     return {"Authorization": f"Bearer {secret_values()[0]}"}
+
+
+@pytest.fixture
+def with_readers(demo: Done, clone: Path) -> Iterator[None]:
+    """Meanwhile the fleet has a reader, and may have more."""
+    file = clone / "inventories/local/group_vars/all/10_local.yml"
+    before = file.read_text()
+    file.write_text(f"{before}\nfleet_readers_min: 1\nfleet_readers_max: 3\n")
+    assert run("ansible-playbook", "-i", "inventories/local", "site.yml", cwd=clone).code == 0
+    yield
+    file.write_text(before)
+    assert run("ansible-playbook", "-i", "inventories/local", "site.yml", cwd=clone).code == 0

@@ -130,6 +130,7 @@ class Writes(threading.Thread):
         self.client, self.collection, self.headers = client, collection, headers
         self.acknowledged: list[str] = []
         self.failed: list[int | str] = []
+        self.failed_at: list[float] = []
         self.ended = threading.Event()
 
     def run(self) -> None:
@@ -145,6 +146,7 @@ class Writes(threading.Thread):
                 self.acknowledged += record["ids"]
             else:
                 self.failed.append(answer)
+                self.failed_at.append(time.time())
 
     def missing(self) -> set[str]:
         """What was acknowledged and is not there."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -114,18 +113,6 @@ def test_a_lost_zone_is_left(demo: Done, clone: Path, http: httpx.Client, bearer
     got = http.post(f"{collections}/{made}/get", headers=bearer, json={"include": ["embeddings"]}).json()
     assert (got["ids"], got["embeddings"]) == (["before"], [[1.0, 2.0]])
     print(f"failover: {seconds:.0f} s, of which {seconds_without_an_answer(reads):.0f} s without an answer")
-
-
-@pytest.fixture
-def with_readers(demo: Done, clone: Path) -> Iterator[None]:
-    """Meanwhile the fleet has a reader, and may have more."""
-    file = clone / "inventories/local/group_vars/all/10_local.yml"
-    before = file.read_text()
-    file.write_text(f"{before}\nfleet_readers_min: 1\nfleet_readers_max: 3\n")
-    assert run(*SITE, cwd=clone).code == 0
-    yield
-    file.write_text(before)
-    assert run(*SITE, cwd=clone).code == 0
 
 
 @pytest.mark.long
