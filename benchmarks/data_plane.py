@@ -102,7 +102,7 @@ class Bench:
         tell(f"{name}: {what}, {CLIENTS} clients: {outcome.rate:.0f}/s", outcome)
         return outcome.rate
 
-    def insert(self, name: str, number: int) -> float:
+    def insert(self, name: str, number: str) -> float:
         """Records a second, four clients, into a collection of its own."""
         path = f"{self.servers[name].collection(f'insert-{number}')}/add"
         outcome = self.send(name, path, "additions", back_to_back(range(BATCHES)), connections=4, timeout=120)
@@ -124,8 +124,9 @@ class Bench:
         for name in order:
             self.warm(name)
             rates["repeating", name].append(self.flood(name, zipf(REPEATING, 200_000, seed=number), "repeating"))
-        for name in order:
-            rates["insert", name].append(self.insert(name, number))
+        # In both orders: who comes second finds the machine at rest from what came before.
+        for turn, name in enumerate([*order, *order[::-1]]):
+            rates["insert", name].append(self.insert(name, f"{number}-{turn}"))
 
     def promise(self, what: str, name: str, schedule: NDArray) -> None:
         """What is told of the fleet itself; the same load on the bare server where it can bear it."""
