@@ -511,6 +511,7 @@ NEWER = {
     "aws_fleet_reader_drain_seconds": 0,
     "aws_fleet_data_volume_size": 40,
     "aws_fleet_default_instance_warmup": 0,
+    "aws_fleet_refresh_warmup": 0,
     "aws_fleet_instance_type": "r7i.large",
 }
 
