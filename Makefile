@@ -48,7 +48,7 @@ bench: images  ## Measure what a run costs, and write docs/provision.md
 	@python benchmarks/provision.py staging >docs/provision.md
 
 .PHONY: bench-data-plane
-bench-data-plane: images compiler  ## Measure a host against bare Chroma (12 minutes, the first time 5 more; nothing else may run): docs/data-plane.md
+bench-data-plane: images compiler  ## Measure a host against bare Chroma (13 minutes, the first time 5 more; nothing else may run): docs/data-plane.md
 	@python benchmarks/data_plane.py
 
 .PHONY: bench-snapshots
