@@ -14,6 +14,8 @@ description:
   - Starts an instance refresh to the newest version of the group's launch template, where the group has instances that
     were started from a version with another content.
   - M(amazon.aws.autoscaling_instance_refresh) starts one without a desired version, alarms and a way back.
+  - How many instances must be healthy meanwhile is what the group's instance maintenance policy says.
+  - AWS puts back the version from before when the refresh fails or an alarm rings.
   - Does not wait. M(amazon.aws.autoscaling_instance_refresh_info) tells how far it is.
   - Where a refresh of the group is under way, nothing is started, and that one is returned.
   - AWS changes the version with which the group starts instances when the refresh has succeeded. Where no instance is
@@ -25,14 +27,6 @@ options:
     description: Name of the auto-scaling group.
     type: str
     required: true
-  min_healthy_percentage:
-    description: How many instances must be healthy meanwhile, V(0) to V(100), in percent of the desired capacity.
-    type: int
-    default: 100
-  max_healthy_percentage:
-    description: How many there may be, V(100) to V(200), and at most 100 above the least.
-    type: int
-    default: 110
   instance_warmup:
     description: Seconds for which a new instance must have been healthy. Without it, the group's own setting.
     type: int
@@ -41,10 +35,6 @@ options:
     type: list
     elements: str
     default: []
-  auto_rollback:
-    description: Whether AWS puts back the version from before when the refresh fails or an alarm rings.
-    type: bool
-    default: true
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -158,12 +148,7 @@ class Group:
 
 def preferences_of(params: dict[str, Any]) -> dict[str, Any]:
     """The options as AWS names them."""
-    wanted = {
-        "MinHealthyPercentage": params["min_healthy_percentage"],
-        "MaxHealthyPercentage": params["max_healthy_percentage"],
-        "SkipMatching": True,
-        "AutoRollback": params["auto_rollback"],
-    }
+    wanted = {"SkipMatching": True, "AutoRollback": True}
     if params["instance_warmup"] is not None:
         wanted["InstanceWarmup"] = params["instance_warmup"]
     if params["alarms"]:
@@ -176,11 +161,8 @@ def main() -> None:
     module = AnsibleAWSModule(
         argument_spec={
             "name": {"type": "str", "required": True},
-            "min_healthy_percentage": {"type": "int", "default": 100},
-            "max_healthy_percentage": {"type": "int", "default": 110},
             "instance_warmup": {"type": "int"},
             "alarms": {"type": "list", "elements": "str", "default": []},
-            "auto_rollback": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from importlib import import_module
 
 import boto3
@@ -12,6 +13,22 @@ from botocore.stub import Stubber
 from moto import mock_aws
 
 REGION = "us-east-1"
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def auto_scaling_group(name, **properties):
+    """What AWS says of a group at least."""
+    return {
+        "AutoScalingGroupName": name,
+        "MinSize": 1,
+        "MaxSize": 2,
+        "DesiredCapacity": 1,
+        "DefaultCooldown": 300,
+        "AvailabilityZones": ["us-east-1a"],
+        "HealthCheckType": "ELB",
+        "CreatedTime": NOW,
+        **properties,
+    }
 
 
 def client(service):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 
 import pytest
+from module_runs import NOW, auto_scaling_group
 
 GROUP = "production-main-reader"
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -18,17 +17,7 @@ def stub(record):
 
 
 def answer_group(stub, **properties):
-    group = {
-        "AutoScalingGroupName": GROUP,
-        "MinSize": 1,
-        "MaxSize": 2,
-        "DesiredCapacity": 1,
-        "DefaultCooldown": 300,
-        "AvailabilityZones": ["us-east-1a"],
-        "HealthCheckType": "ELB",
-        "CreatedTime": NOW,
-    }
-    groups = [{**group, **properties}] if properties.get("exists", True) else []
+    groups = [auto_scaling_group(GROUP, **properties)] if properties.get("exists", True) else []
     stub.add_response("describe_auto_scaling_groups", {"AutoScalingGroups": groups}, {"AutoScalingGroupNames": [GROUP]})
 
 

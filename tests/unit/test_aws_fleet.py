@@ -8,6 +8,7 @@ import re
 import pytest
 import yaml
 from ansible_runs import ROOT, run_ansible
+from localcloud.patches import _probe
 
 ROLE = ROOT / "roles/aws_fleet"
 NOTHING = {kind: {} for kind in ("groups", "hooks", "instances", "launch_templates", "policies", "schedule", "volumes")}
@@ -219,30 +220,76 @@ NUMBERS = {
 }
 
 
-@pytest.fixture(scope="module")
-def numbers(tmp_path_factory):
-    """What the role makes of each case of NUMBERS; all in one run."""
-    folder = tmp_path_factory.mktemp("numbers")
-    sizes = "__aws_fleet_reader_min, __aws_fleet_reader_max, __aws_fleet_reader_desired"
-    content = f"{{{{ [__aws_fleet_policies | map(attribute='policy') | list, {sizes}] | to_json }}}}"
+def made_of(cases, expression, folder):
+    """What the role's variables make of each case; all in one run."""
+    content = f"{{{{ {expression} | to_json }}}}"
     tasks = [
         {
             "ansible.builtin.copy": {"dest": str(folder / str(number)), "mode": "0600", "content": content},
             "vars": CELL | values,
         }
-        for number, (values, _) in enumerate(NUMBERS.values())
+        for number, (values, _) in enumerate(cases.values())
     ]
     files = [str(ROLE / "defaults/main.yml"), str(ROLE / "vars/main.yml")]
     play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "vars_files": files, "tasks": tasks}
     (folder / "play.yml").write_text(yaml.safe_dump([play]))
     done = run_ansible(folder / "play.yml", inventory="localhost,")
     assert done.returncode == 0, done.stdout + done.stderr
-    return {case: json.loads((folder / str(number)).read_text()) for number, case in enumerate(NUMBERS)}
+    return {case: json.loads((folder / str(number)).read_text()) for number, case in enumerate(cases)}
+
+
+@pytest.fixture(scope="module")
+def numbers(tmp_path_factory):
+    sizes = "__aws_fleet_reader_min, __aws_fleet_reader_max, __aws_fleet_reader_desired"
+    expression = f"[__aws_fleet_policies | map(attribute='policy') | list, {sizes}]"
+    return made_of(NUMBERS, expression, tmp_path_factory.mktemp("numbers"))
 
 
 @pytest.mark.parametrize("case", NUMBERS)
 def test_the_number_of_readers(numbers, case):
     assert numbers[case] == NUMBERS[case][1]
+
+
+# --- Which version of its launch template a group has ----------------------------------------------------------------
+
+
+def with_template(version, started, template=None, same=(), made=()):
+    """A group with a version and instances that were started from some; its template, and what this run made of it."""
+    name = "demo-main-reader"
+    instances = [{"id": f"i-{number}", "template_version": number} for number in started]
+    return {
+        "aws_fleet_found": {
+            **NOTHING,
+            "groups": {name: {"template_version": version, "instances": instances}} if version else {},
+            "launch_templates": {name: {"version": template, "same_versions": list(same)}} if template else {},
+        },
+        "__aws_fleet_template_plan": {"apply": [{"name": name}] if made else []},
+        "__aws_fleet_made_templates": {"results": [{"item": {"name": name}, **one} for one in made]},
+    }
+
+
+# Values -> the version, and the instances that are older than their template.
+VERSIONS = {
+    "a new cell": (with_template("", [], made=[{"latest_version": 1}]), ["1", []]),
+    "as its instances": (with_template("3", ["3"], "3", ["3"]), ["3", []]),
+    "until they are replaced": (with_template("3", ["3"], "3", ["3"], [{"latest_version": 4}]), ["3", ["i-3"]]),
+    "and after this run": (with_template("3", ["3"], "4", ["4"]), ["3", ["i-3"]]),
+    "without instances the newest": (with_template("3", [], "4", ["4"]), ["4", []]),
+    "and in a check run the one that would be": (with_template("3", [], "4", ["4"], [{}]), ["5", []]),
+    "what holds the same is not older": (with_template("3", ["3"], "5", ["3", "5"]), ["3", []]),
+    "no alias, which would change by itself": (with_template("$Latest", ["10", "9"], "10", ["10"]), ["9", ["i-9"]]),
+}
+
+
+@pytest.fixture(scope="module")
+def versions(tmp_path_factory):
+    older = "__aws_fleet_older[__aws_fleet_reader_name] | map(attribute='id') | list"
+    return made_of(VERSIONS, f"[__aws_fleet_reader_version, {older}]", tmp_path_factory.mktemp("versions"))
+
+
+@pytest.mark.parametrize("case", VERSIONS)
+def test_the_version_of_the_launch_template(versions, case):
+    assert versions[case] == VERSIONS[case][1]
 
 
 # --- A cell's life ---------------------------------------------------------------------------------------------------
@@ -544,23 +591,12 @@ def test_7_nobody_replaces_the_writer_by_a_slip(cell):
 
 @pytest.mark.long
 def test_7_an_alarm_brings_the_old_type_back(cell):
-    cloudwatch = cell.api.client("cloudwatch")
-    cloudwatch.put_metric_alarm(
-        AlarmName="errors",
-        Namespace="N",
-        MetricName="M",
-        Statistic="Sum",
-        Period=60,
-        EvaluationPeriods=1,
-        Threshold=1,
-        ComparisonOperator="GreaterThanThreshold",
-    )
-    cloudwatch.set_alarm_state(AlarmName="errors", StateValue="ALARM", StateReason="test")
+    _probe.ringing_alarm(cell.api.client, "errors")
     cell.run(entry="replace_readers", **NEWER, aws_fleet_refresh_alarms=["errors"])
     assert cell.code != 0
     assert "has the status RollbackSuccessful: Alarm errors is in ALARM state." in cell.said
     assert {instance["InstanceType"] for instance in cell.group(READER)["Instances"]} == {"m7i.large"}
-    cloudwatch.delete_alarms(AlarmNames=["errors"])
+    cell.api.client("cloudwatch").delete_alarms(AlarmNames=["errors"])
 
 
 @pytest.mark.long

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 from ansible_collections.chromafleet.aws.plugins.module_utils.launch_templates import versions_like_latest
+from module_runs import auto_scaling_group
 
 GROUP = "production-main-reader"
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CONTENTS = ["t3.medium", "t3.large", "t3.medium"]
 SPOT = {"InstancesDistribution": {"OnDemandBaseCapacity": 1}}
 
@@ -34,18 +32,8 @@ def account(record):
     autoscaling, ec2 = record("autoscaling"), record("ec2")
 
     def has(version, instances, contents=CONTENTS, refreshes=(), **properties):
-        group = {
-            "AutoScalingGroupName": GROUP,
-            "MinSize": 1,
-            "MaxSize": 2,
-            "DesiredCapacity": 1,
-            "DefaultCooldown": 300,
-            "AvailabilityZones": ["us-east-1a"],
-            "HealthCheckType": "ELB",
-            "CreatedTime": NOW,
-            "Instances": instances,
-            **(properties or {"LaunchTemplate": template(version)}),
-        }
+        properties = properties or {"LaunchTemplate": template(version)}
+        group = auto_scaling_group(GROUP, Instances=instances, **properties)
         autoscaling.add_response(
             "describe_auto_scaling_groups", {"AutoScalingGroups": [group]}, {"AutoScalingGroupNames": [GROUP]}
         )
@@ -77,8 +65,6 @@ def starts(stub, desired, **preferences):
             "Strategy": "Rolling",
             "DesiredConfiguration": desired,
             "Preferences": {
-                "MinHealthyPercentage": 100,
-                "MaxHealthyPercentage": 110,
                 "SkipMatching": True,
                 "AutoRollback": True,
                 **preferences,
@@ -103,10 +89,9 @@ def test_instances_of_another_content_are_replaced(account, run_module):
 
 def test_options(account, run_module):
     stub = account("2", [instance("i-2", "2")])
-    more = {"AlarmSpecification": {"Alarms": ["errors"]}, "InstanceWarmup": 60, "AutoRollback": False}
-    starts(stub, {"LaunchTemplate": template("3")}, MinHealthyPercentage=0, MaxHealthyPercentage=100, **more)
-    options = {"min_healthy_percentage": 0, "max_healthy_percentage": 100, "auto_rollback": False}
-    assert run_module("instance_refresh", name=GROUP, alarms=["errors"], instance_warmup=60, **options)["changed"]
+    more = {"AlarmSpecification": {"Alarms": ["errors"]}, "InstanceWarmup": 60}
+    starts(stub, {"LaunchTemplate": template("3")}, **more)
+    assert run_module("instance_refresh", name=GROUP, alarms=["errors"], instance_warmup=60)["changed"]
 
 
 def test_aws_gets_a_number_to_go_back_to(account, run_module):

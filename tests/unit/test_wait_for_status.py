@@ -24,7 +24,7 @@ def run(monkeypatch):
     monkeypatch.setattr(wait.time, "monotonic", lambda: clock.now)
     monkeypatch.setattr(wait.time, "sleep", lambda seconds: setattr(clock, "now", clock.now + seconds))
 
-    def call(*statuses, check=False, **arguments):
+    def call(*statuses, check=False, look=None, **arguments):
         answers = iter(statuses)
 
         class Action(wait.ActionModule):
@@ -33,6 +33,8 @@ def run(monkeypatch):
                 self._display = SimpleNamespace(display=lines.append)
 
             def _look(self, *_):
+                if look:
+                    return look()
                 status = next(answers)
                 return {"groups": {"main": {"status": status}} if status else {}}
 
@@ -71,6 +73,19 @@ def test_waits_until_it_is_gone(run):
 def test_a_status_that_leads_nowhere_ends_it(run):
     error, _ = run("creating", "create-failed")
     assert error.message == "The replication group main has the status create-failed: look at its events in AWS."
+
+
+def test_how_much_is_done_and_why_it_ended(run):
+    rows = iter([("creating", 0, None), ("creating", 50, None), ("create-failed", 50, "no capacity.")])
+
+    def look():
+        status, done, why = next(rows)
+        return {"groups": {"main": {"status": status, "done": done, "why": why}}}
+
+    paths = {"progress": ["groups", "main", "done"], "reason": ["groups", "main", "why"]}
+    error, lines = run(look=look, **paths)
+    assert lines == ["  replication group main: creating, 0 % (0 s)", "  replication group main: creating, 50 % (15 s)"]
+    assert error.message == "The replication group main has the status create-failed: no capacity."
 
 
 def test_the_end_of_the_time_is_one_sentence(run):

@@ -64,6 +64,21 @@ def target_group(client: Client, **more: Any) -> str:
     return made["TargetGroups"][0]["TargetGroupArn"]
 
 
+def ringing_alarm(client: Client, name: str = "probe") -> None:
+    """An alarm in the state ALARM."""
+    client("cloudwatch").put_metric_alarm(
+        AlarmName=name,
+        Namespace="N",
+        MetricName="M",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanThreshold",
+    )
+    client("cloudwatch").set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="test")
+
+
 def refused(call: Callable[[], Any], code: str) -> bool:
     """Whether the API refuses a call with this error code."""
     try:

@@ -142,7 +142,7 @@ class Refresh:
         elif self.joining:
             self.look_at_new()
         elif behind := self.behind():
-            if self.is_whole() and self.preferences.get("MinHealthyPercentage", 90) >= 100:
+            if self.is_whole() and self.least_healthy() >= 100:
                 self.launch()
             else:
                 self.retire(behind[0])
@@ -157,6 +157,11 @@ class Refresh:
     def is_whole(self) -> bool:
         """Whether it has no instance beyond those that are wanted."""
         return len(self.group.instance_states) <= self.group.desired_capacity
+
+    def least_healthy(self) -> int:
+        """Percent: the preference, or what the group says, or AWS's default."""
+        policy = getattr(self.group, "instance_maintenance_policy", None) or {}
+        return self.preferences.get("MinHealthyPercentage", policy.get("MinHealthyPercentage", 90))
 
     def launch(self) -> None:
         """Start a new instance."""
@@ -260,7 +265,9 @@ class Refresh:
             group.mixed_instances_policy = policy
 
 
-@restores("A group's instances can be replaced: StartInstanceRefresh, Describe, Cancel and Rollback exist")
+@restores(
+    "A group's instances can be replaced, and come back when an alarm rings: the calls of instance refreshes exist"
+)
 def instance_refresh() -> None:
     def group_of(self: Any) -> Any:
         name = self._get_param("AutoScalingGroupName")
@@ -323,22 +330,17 @@ def _next_version(client: Client, template: str) -> None:
     )
 
 
-def _refresh(client: Client, **preferences: Any) -> tuple[dict[str, Any], set[str]]:
-    """How a refresh ended, and the versions of the group's instances then."""
-    template = _probe.launch_template(client)
-    _probe.group(client, 2, template=template)
+def _refresh(client: Client, template: str, version: str, **preferences: Any) -> tuple[dict[str, Any], set[str]]:
+    """How a refresh to a version ended, and the versions of the group and its instances then."""
     scaling = client("autoscaling")
-    at_first = {"LaunchTemplateId": template, "Version": "1"}
-    scaling.update_auto_scaling_group(AutoScalingGroupName="probe", LaunchTemplate=at_first)
-    _next_version(client, template)
     scaling.start_instance_refresh(
         AutoScalingGroupName="probe",
-        DesiredConfiguration={"LaunchTemplate": {"LaunchTemplateId": template, "Version": "2"}},
+        DesiredConfiguration={"LaunchTemplate": {"LaunchTemplateId": template, "Version": version}},
         Preferences={"MinHealthyPercentage": 100, "MaxHealthyPercentage": 150, "InstanceWarmup": 0, **preferences},
     )
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        (found,) = scaling.describe_instance_refreshes(AutoScalingGroupName="probe")["InstanceRefreshes"]
+        found = scaling.describe_instance_refreshes(AutoScalingGroupName="probe")["InstanceRefreshes"][0]
         if found["Status"] not in ACTIVE:
             break
         time.sleep(0.2)
@@ -349,36 +351,20 @@ def _refresh(client: Client, **preferences: Any) -> tuple[dict[str, Any], set[st
 
 @instance_refresh.shown_by
 def _instance_refresh(client: Client) -> bool:
-    found, versions = _refresh(client)
-    return (found["Status"], found["PercentageComplete"]) == ("Successful", 100) and versions == {
-        "2",
-        "group 2",
-        "2 instances",
-    }
-
-
-@restores("An instance refresh turns back when one of its alarms rings")
-def instance_refresh_alarm() -> None:
-    """With instance_refresh."""
-
-
-@instance_refresh_alarm.shown_by
-def _instance_refresh_alarm(client: Client) -> bool:
-    cloudwatch = client("cloudwatch")
-    cloudwatch.put_metric_alarm(
-        AlarmName="probe",
-        Namespace="N",
-        MetricName="M",
-        Statistic="Sum",
-        Period=60,
-        EvaluationPeriods=1,
-        Threshold=1,
-        ComparisonOperator="GreaterThanThreshold",
+    """All are replaced; and with an alarm that rings they come back."""
+    template = _probe.launch_template(client)
+    _probe.group(client, 2, template=template)
+    client("autoscaling").update_auto_scaling_group(
+        AutoScalingGroupName="probe", LaunchTemplate={"LaunchTemplateId": template, "Version": "1"}
     )
-    cloudwatch.set_alarm_state(AlarmName="probe", StateValue="ALARM", StateReason="probe")
-    found, versions = _refresh(client, AutoRollback=True, AlarmSpecification={"Alarms": ["probe"]})
+    _next_version(client, template)
+    _probe.ringing_alarm(client)
+    guarded = {"AutoRollback": True, "AlarmSpecification": {"Alarms": ["probe"]}}
+    back, then = _refresh(client, template, "2", **guarded)
+    done, now = _refresh(client, template, "2")
     return (
-        found["Status"] == "RollbackSuccessful"
-        and "probe" in found["StatusReason"]
-        and versions == {"1", "group 1", "2 instances"}
+        (back["Status"], "probe" in back["StatusReason"], then)
+        == ("RollbackSuccessful", True, {"1", "group 1", "2 instances"})
+        and (done["Status"], done["PercentageComplete"]) == ("Successful", 100)
+        and now == {"2", "group 2", "2 instances"}
     )
