@@ -25,7 +25,7 @@ def serve():
     command = [sys.executable, "-m", "localcloud.api", "--host", "0.0.0.0", "--port", str(PORT)]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "local")}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        process.stdout.readline()
+        assert process.stdout.readline(), f"Nothing serves: is port {PORT} in use (`ss -tlnp`)?"
         found = LocalApi(f"http://127.0.0.1:{PORT}")
         found.client("s3").create_bucket(Bucket=BUCKET)
         found.client("secretsmanager").create_secret(Name=SECRET, SecretString=json.dumps({"password": KEY}))
