@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 sys.path += [str(ROOT / "molecule/snapshot/tests"), str(ROOT / "tests/soak")]
 
 from published import Snapshots, serve  # noqa: E402 - found through the line above
-from scenario import hosts_of  # noqa: E402
+from scenario import hosts_of, molecule  # noqa: E402
 
 HOST = "snapshot-debian13"
 DATA = "/var/lib/chromadb/data"
@@ -43,6 +43,8 @@ def cell() -> Iterator[Snapshots]:
         host.check_output("truncate --size 12G /volume.img")
         host.check_output("losetup --set-capacity $(readlink -f /dev/chroma-data)")
         host.check_output("xfs_growfs /var/lib/chromadb")
+        # The server's files may be larger then.
+        molecule("converge", "snapshot")
         yield Snapshots(host, api)
 
 

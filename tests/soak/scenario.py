@@ -19,12 +19,13 @@ def hosts_of(scenario: str) -> Iterator[None]:
         yield
         return
     for step in ("destroy", "create", "prepare", "converge"):
-        _molecule(step, scenario)
+        molecule(step, scenario)
     yield
-    _molecule("destroy", scenario)
+    molecule("destroy", scenario)
 
 
-def _molecule(step: str, scenario: str) -> None:
+def molecule(step: str, scenario: str) -> None:
+    """Do one step of a scenario."""
     command = [Path(sys.executable).with_name("molecule"), step, "--scenario-name", scenario]
     done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]

@@ -107,14 +107,15 @@ class Throwaway:
         """Start it and wait until it answers."""
         remove()
         user, port, limit = self.settings.server_uid, self.settings.proof_port, self.limit
-        room = os.statvfs(self.data)
+        volume = os.statvfs(self.data)
+        largest = max((path.stat().st_size for path in self.data.rglob("*") if path.is_file()), default=0)
         command = [
             "docker", "run", "--detach", "--pull", "never", "--name", NAME, "--user", f"{user}:{user}", "--read-only",
             "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true", "--tmpfs", "/tmp:size=256m",  # noqa: S108
             "--memory", str(limit), "--memory-swap", str(limit), "--pids-limit", "4096", "--oom-score-adj", "1000",
             "--cpu-shares", "128", "--ulimit", "nofile=16384:16384",
-            # A torn segment makes the server write a file without end.
-            "--ulimit", f"fsize={room.f_blocks * room.f_frsize // 2}", "--publish", f"127.0.0.1:{port}:8000",
+            # A torn segment makes the server write a file without end, on the volume of the live one.
+            "--ulimit", f"fsize={largest + volume.f_bavail * volume.f_frsize // 2}", "--publish", f"127.0.0.1:{port}:8000",
             "--mount", f"type=bind,source={self.data},target=/data",
             "--mount", f"type=bind,source={self.settings.proof_config},target=/config.yaml,readonly",
             "--restart", "no", self.image,
