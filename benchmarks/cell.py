@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 sys.path += [str(ROOT / "molecule/snapshot/tests"), str(ROOT / "tests/soak")]
 
 from published import Snapshots, serve  # noqa: E402 - found through the line above
-from scenario import hosts_of, molecule  # noqa: E402
+from scenario import hosts_of  # noqa: E402
 
 HOST = "snapshot-debian13"
 DATA = "/var/lib/chromadb/data"
@@ -38,14 +39,9 @@ for start in range(FIRST, FIRST + 1000, 250):
 @contextmanager
 def cell() -> Iterator[Snapshots]:
     """The host, with room for several copies of some gigabytes."""
+    os.environ["MOLECULE_VOLUME_SIZE"] = "12G"
     with hosts_of("snapshot"), serve() as api:
-        host = testinfra.get_host(f"docker://{HOST}")
-        host.check_output("truncate --size 12G /volume.img")
-        host.check_output("losetup --set-capacity $(readlink -f /dev/chroma-data)")
-        host.check_output("xfs_growfs /var/lib/chromadb")
-        # The server's files may be larger then.
-        molecule("converge", "snapshot")
-        yield Snapshots(host, api)
+        yield Snapshots(testinfra.get_host(f"docker://{HOST}"), api)
 
 
 def size(snapshots: Snapshots) -> float:

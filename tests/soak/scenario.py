@@ -19,13 +19,12 @@ def hosts_of(scenario: str) -> Iterator[None]:
         yield
         return
     for step in ("destroy", "create", "prepare", "converge"):
-        molecule(step, scenario)
+        _molecule(step, scenario)
     yield
-    molecule("destroy", scenario)
+    _molecule("destroy", scenario)
 
 
-def molecule(step: str, scenario: str) -> None:
-    """Do one step of a scenario."""
+def _molecule(step: str, scenario: str) -> None:
     command = [Path(sys.executable).with_name("molecule"), step, "--scenario-name", scenario]
     done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]

@@ -115,7 +115,8 @@ class Throwaway:
             "--memory", str(limit), "--memory-swap", str(limit), "--pids-limit", "4096", "--oom-score-adj", "1000",
             "--cpu-shares", "128", "--ulimit", "nofile=16384:16384",
             # A torn segment makes the server write a file without end, on the volume of the live one.
-            "--ulimit", f"fsize={largest + volume.f_bavail * volume.f_frsize // 2}", "--publish", f"127.0.0.1:{port}:8000",
+            "--ulimit", f"fsize={largest + volume.f_bavail * volume.f_frsize // 2}",
+            "--publish", f"127.0.0.1:{port}:8000",
             "--mount", f"type=bind,source={self.data},target=/data",
             "--mount", f"type=bind,source={self.settings.proof_config},target=/config.yaml,readonly",
             "--restart", "no", self.image,
