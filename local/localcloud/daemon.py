@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Callable
 
-from localcloud import api, caches, instances
+from localcloud import api, caches, instances, schedule
 from localcloud.aws import client
 from localcloud.balancer import follow as balancer
 from localcloud.link import Link
@@ -52,6 +52,7 @@ def main() -> None:
         Follower("instances", instances.follow),
         Follower("balancer", balancer.follow, pause=1.0),
         Follower("caches", caches.follow),
+        Follower("schedule", schedule.follow),
     ]
 
     def changed() -> None:

@@ -196,6 +196,25 @@ IMPLIED = [
             [f"arn:aws:autoscaling:{HERE}:autoScalingGroup:*:autoScalingGroupName/${{fleet}}-*"],
         ),
     ),
+    # A blue/green update shares requests between target groups, looks how they are answered, and plans when those that
+    # stand by end.
+    (
+        {"elasticloadbalancing:CreateRule"},
+        _statement(
+            "ShareRequests",
+            ["elasticloadbalancing:ModifyRule"],
+            [f"arn:aws:elasticloadbalancing:{HERE}:listener-rule/app/${{fleet}}/*"],
+        ),
+    ),
+    ({"elasticloadbalancing:CreateRule"}, _statement("CompareAnswers", ["cloudwatch:GetMetricData"], ["*"])),
+    (
+        {"autoscaling:CreateAutoScalingGroup"},
+        _statement(
+            "PlanTheEnd",
+            ["autoscaling:DeleteScheduledAction", "autoscaling:PutScheduledUpdateGroupAction"],
+            [f"arn:aws:autoscaling:{HERE}:autoScalingGroup:*:autoScalingGroupName/${{fleet}}-*"],
+        ),
+    ),
     # A rotation needs hosts, which learn the new token before anybody uses it.
     (
         {"secretsmanager:CreateSecret"},

@@ -20,7 +20,7 @@ author:
 positional: prefix, tags
 options:
   _input:
-    description: The cells, each with C(name).
+    description: The cells, each with C(name) and, from P(chromafleet.aws.serving_cells#filter), C(readers).
     type: list
     elements: dict
     required: true

@@ -22,7 +22,9 @@ author:
 positional: prefix, endpoint, reader_endpoint
 options:
   _input:
-    description: The cells, each with C(name) and C(tenants); the first serves every tenant that no other one lists.
+    description:
+      - The cells, each with C(name), C(tenants) and, from P(chromafleet.aws.serving_cells#filter), C(readers).
+      - The first serves every tenant that no other one lists.
     type: list
     elements: dict
     required: true

@@ -46,16 +46,21 @@ def rules(cells: list[Cell], prefix: str, endpoint: str, reader_endpoint: str) -
 
     The first cell serves whoever is not placed on another one, so its tenants need no rule.
     """
-    placed = {str(tenant): cell["name"] for cell in cells[1:] for tenant in cell.get("tenants") or []}
+    placed = {str(tenant): cell for cell in cells[1:] for tenant in cell.get("tenants") or []}
     numbers = slots(list(placed))
     made = [
-        _rule(FIRST_TENANT + 2 * numbers[tenant] + second, host, f"{prefix}-{cell}-{role}", tenant)
+        _rule(FIRST_TENANT + 2 * numbers[tenant] + second, host, f"{prefix}-{cell['name']}-{end}", tenant)
         for tenant, cell in placed.items()
-        for second, (host, role) in enumerate(((endpoint, "writer"), (reader_endpoint, "reader")))
+        for second, (host, end) in enumerate(((endpoint, "writer"), (reader_endpoint, _readers(cell))))
     ]
     made.append(_rule(WRITER, endpoint, f"{prefix}-{cells[0]['name']}-writer"))
-    made.append(_rule(READER, reader_endpoint, f"{prefix}-{cells[0]['name']}-reader"))
+    made.append(_rule(READER, reader_endpoint, f"{prefix}-{cells[0]['name']}-{_readers(cells[0])}"))
     return sorted(made, key=lambda rule: rule["priority"])
+
+
+def _readers(cell: Cell) -> str:
+    """The end of the name of the target group of its readers."""
+    return cell.get("readers", "reader")
 
 
 def _rule(priority: int, host: str, target_group: str, tenant: str | None = None) -> Rule:
@@ -126,11 +131,11 @@ def target_groups(cells: list[Cell], prefix: str, tags: dict[str, str]) -> list[
     """Name, cell, role and tags of every cell's target groups."""
     return [
         {
-            "name": f"{prefix}-{cell['name']}-{role}",
+            "name": f"{prefix}-{cell['name']}-{end}",
             "cell": cell["name"],
             "role": role,
             "tags": {**tags, "chromafleet:cell": cell["name"], "chromafleet:role": role},
         }
         for cell in cells
-        for role in ("writer", "reader")
+        for role, end in (("writer", "writer"), ("reader", _readers(cell)))
     ]

@@ -13,6 +13,7 @@ from email import message_from_string
 import pytest
 import yaml
 from ansible_runs import ROOT
+from localcloud.patches import _probe
 
 ROLE = ROOT / "roles/aws_fleet"
 SETTINGS = {
@@ -76,9 +77,28 @@ def test_no_release_yet(boot, empty_account, monkeypatch, capsys):
     ssm.put_parameter(Name="/chromafleet/demo/other/release", Type="String", Value='{"version": "other"}')
     assert boot.released(SETTINGS) == ""
     said = capsys.readouterr().out
-    assert "/chromafleet/demo/main/release names no release yet: site.yml configures this instance." in said
+    assert "demo/main has no release yet: site.yml configures this instance." in said
     ssm.put_parameter(Name="/chromafleet/demo/main/release", Type="String", Value='{"version": "v1"}')
     assert boot.released(SETTINGS) == "v1"
+
+
+def test_a_group_may_try_another_release(boot, empty_account, monkeypatch):
+    """The other groups of the cell go on with what it runs."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
+    ssm = empty_account("ssm")
+    ssm.put_parameter(Name="/chromafleet/demo/main/release", Type="String", Value='{"version": "v1"}')
+    candidate = {"version": "v2", "group": "demo-main-green"}
+    ssm.put_parameter(Name="/chromafleet/demo/main/candidate", Type="String", Value=json.dumps(candidate))
+    (instance,) = _probe.group(empty_account, 1)
+    monkeypatch.setattr(boot, "metadata", lambda _path: json.dumps({"instanceId": instance["InstanceId"]}))
+    assert boot.group(SETTINGS) == "probe"
+    assert boot.released(SETTINGS) == "v1"
+    candidate["group"] = "probe"
+    ssm.put_parameter(
+        Name="/chromafleet/demo/main/candidate", Type="String", Value=json.dumps(candidate), Overwrite=True
+    )
+    assert boot.released(SETTINGS) == "v2"
 
 
 def test_the_release_is_what_the_record_says_and_not_what_was_uploaded_last(boot, empty_account, monkeypatch):

@@ -14,7 +14,7 @@ from chroma_servers import DEFAULT, call, make, serving
 
 ROLES = Path(__file__).parents[2] / "roles"
 TOOLS = [ROLES / role / "files/tools" for role in ("reader", "snapshot", "chromadb")]
-NAMES = ("atomic", "faults", "own", "refresh", "samples", "slots", "status", "watch", "chroma", "shelf")
+NAMES = ("atomic", "command", "faults", "own", "refresh", "samples", "slots", "status", "watch", "chroma", "shelf")
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +117,25 @@ def test_a_server_that_is_worse_with_the_same_data(tools, published, spoil, said
     with pytest.raises(tools.faults.Fault, match=said) as fault:
         tools.refresh.compare(present, other, published.record, 10)
     assert fault.value.kind == "worse"
+
+
+def test_a_reader_is_compared_with_another_one_of_the_same_snapshot(tools, own, published, monkeypatch, capsys):
+    """As a second group of readers is, whose data came from S3."""
+    record = {**published.record, "id": "20260101T000000Z"}
+    monkeypatch.setattr(tools.command.snapshots, "load", lambda _file: None)
+    monkeypatch.setattr(importlib.import_module("shelf"), "Shelf", lambda _: SimpleNamespace(record=lambda _id: record))
+    serves = {"slot": "a", "port": published.port, "snapshot": record["id"]}
+    monkeypatch.setattr(tools.command, "Slots", lambda _own: SimpleNamespace(serving=lambda: serves))
+    assert tools.command.answers(own) == 0
+    given = json.loads(capsys.readouterr().out)
+    assert len(given["answers"]) > 0
+    assert tools.command.compare(own, given) == 0
+    assert "sample queries of 20260101T000000Z are answered the same, and as soon." in capsys.readouterr().out
+    given["answers"][0]["count"] += 1
+    assert tools.command.compare(own, given) == 1
+    assert "records, and the live server had" in capsys.readouterr().err
+    assert tools.command.compare(own, {**given, "snapshot": "other"}) == tools.command.OTHER_DATA
+    assert "The answers are of the snapshot other, and here serves 20260101T000000Z." in capsys.readouterr().err
 
 
 def test_the_new_server_is_asked_what_was_asked_lately(tools, published):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any
 
@@ -11,6 +12,7 @@ global
   server-state-base /balancer
   server-state-file servers.state
   log stdout format raw local0 notice
+  log /balancer/requests.sock len 256 format raw local1 info
   ssl-default-bind-options ssl-min-ver TLSv1.2
   hard-stop-after 10m
   maxconn 8000
@@ -25,6 +27,7 @@ defaults
   timeout tunnel {idle}s
   option forwardfor
   option http-keep-alive
+  option idle-close-on-response
   http-reuse safe
   retries 0
 """
@@ -61,6 +64,8 @@ def _frontend(listener: dict[str, Any]) -> str:
     lines = [
         f"frontend listener_{listener['Port']}",
         f"  bind :{listener['Port']}{tls}",
+        # Read by localcloud.balancer.traffic.
+        '  log-format "%b %ST %Tr"',
         f"  http-request set-header X-Forwarded-Proto {listener['Protocol'].lower()}",
         f"  http-request set-header X-Forwarded-Port {listener['Port']}",
     ]
@@ -101,9 +106,7 @@ def _action(actions: list[dict[str, Any]], condition: str) -> str:
     match action["Type"]:
         case "forward":
             groups = action.get("ForwardConfig", {}).get("TargetGroups") or [action]
-            if len(groups) > 1:
-                raise UnsupportedError("a listener rule forwards to several target groups by weight")
-            return f"  use_backend {backend_name(groups[0]['TargetGroupArn'])} if {condition}"
+            return _forward(groups, condition)
         case "redirect":
             redirect = action["RedirectConfig"]
             host = _placeholders(redirect.get("Host", "#{host}"))
@@ -125,6 +128,19 @@ def _action(actions: list[dict[str, Any]], condition: str) -> str:
             raise UnsupportedError(
                 f"a listener rule has the action {other}; this load balancer knows forward, redirect, fixed-response"
             )
+
+
+def _forward(groups: list[dict[str, Any]], condition: str) -> str:
+    """To one target group or, by weight, to several; like the ALB it looks at no group's health here."""
+    weights = [int(group.get("Weight", 1)) for group in groups]
+    if len(groups) == 1 or sum(weights) == 0:
+        return f"  use_backend {backend_name(groups[0]['TargetGroupArn'])} if {condition}"
+    lines = [f"  http-request set-var(txn.lot) rand({sum(weights)}) if {condition}"]
+    for group, below in zip(groups, itertools.accumulate(weights), strict=True):
+        lines.append(
+            f"  use_backend {backend_name(group['TargetGroupArn'])} if {condition} {{ var(txn.lot) -m int lt {below} }}"
+        )
+    return "\n".join(lines)
 
 
 def _placeholders(text: str) -> str:

@@ -13,6 +13,7 @@ from localcloud import network
 from localcloud.aws import client, every
 from localcloud.balancer.config import UnsupportedError, backend_name, render, server_options
 from localcloud.balancer.haproxy import HAProxy
+from localcloud.balancer.traffic import Traffic
 from localcloud.docker import labelled
 from localcloud.patches.elbv2 import TARGET_HEALTH
 from localcloud.settings import ACCOUNT_ID, PREFIX, REGION
@@ -24,6 +25,7 @@ _draining: dict[tuple[str, str], float] = {}
 #: Targets that have not passed a health check yet, and when they are unhealthy for it (monotonic seconds).
 _initial: dict[tuple[str, str], float] = {}
 _addresses: dict[str, str] = {}
+_traffic: dict[str, Traffic] = {}
 
 
 def follow() -> None:
@@ -51,6 +53,9 @@ def follow() -> None:
 
 def _follow_one(balancer: dict[str, Any], groups: list[dict[str, Any]]) -> None:
     proxy = HAProxy(balancer["LoadBalancerName"])
+    if proxy.name not in _traffic:
+        _traffic[proxy.name] = Traffic(proxy.folder, balancer["LoadBalancerArn"].partition(":loadbalancer/")[2])
+        _traffic[proxy.name].start()
     listeners = every("elbv2", "describe_listeners", "Listeners", LoadBalancerArn=balancer["LoadBalancerArn"])
     if not listeners:
         return

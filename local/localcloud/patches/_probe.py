@@ -58,9 +58,8 @@ def instances(client: Client) -> list[dict[str, Any]]:
 def target_group(client: Client, **more: Any) -> str:
     """A target group: its ARN."""
     vpc = client("ec2").create_vpc(CidrBlock="10.8.0.0/16")["Vpc"]["VpcId"]
-    made = client("elbv2").create_target_group(
-        Name="probe", Protocol="HTTP", Port=80, VpcId=vpc, HealthCheckPath="/", **more
-    )
+    wanted = {"Name": "probe", "Protocol": "HTTP", "Port": 80, "VpcId": vpc, "HealthCheckPath": "/", **more}
+    made = client("elbv2").create_target_group(**wanted)
     return made["TargetGroups"][0]["TargetGroupArn"]
 
 

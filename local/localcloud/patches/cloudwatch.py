@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from moto.cloudwatch import models, responses
@@ -79,3 +81,29 @@ def _alarm_tags(client: Client) -> bool:
     cloudwatch.put_metric_alarm(**alarm)
     arn = cloudwatch.describe_alarms()["MetricAlarms"][0]["AlarmArn"]
     return cloudwatch.list_tags_for_resource(ResourceARN=arn)["Tags"] == []
+
+
+@restores("Metrics have percentiles")
+def percentiles() -> None:
+    stock = models.Statistics.get_statistics_for_type
+
+    def get(self: Any, stat: str) -> Any:
+        values = sorted(self.metric_single_values_list)
+        if not (stat.startswith("p") and values):
+            return stock(self, stat)
+        return values[max(0, math.ceil(float(stat[1:]) / 100 * len(values)) - 1)]
+
+    models.Statistics.get_statistics_for_type = get
+
+
+@percentiles.shown_by
+def _percentiles(client: Client) -> bool:
+    cloudwatch, now = client("cloudwatch"), datetime.now(UTC)
+    cloudwatch.put_metric_data(Namespace="N", MetricData=[{"MetricName": "M", "Value": n} for n in range(100)])
+    query = {"Metric": {"Namespace": "N", "MetricName": "M"}, "Period": 60, "Stat": "p99"}
+    answer = cloudwatch.get_metric_data(
+        MetricDataQueries=[{"Id": "q", "MetricStat": query}],
+        StartTime=now - timedelta(seconds=60),
+        EndTime=now + timedelta(seconds=60),
+    )
+    return 98 in answer["MetricDataResults"][0]["Values"]

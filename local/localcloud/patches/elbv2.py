@@ -126,3 +126,51 @@ def _deletion_protection(client: Client) -> bool:
     with contextlib.suppress(elb.exceptions.OperationNotPermittedException):
         elb.delete_load_balancer(LoadBalancerArn=arn)
     return len(elb.describe_load_balancers()["LoadBalancers"]) == 1
+
+
+@restores("A target group belongs to the load balancers whose rules forward to it, also after a rule was changed")
+def forwarded_to() -> None:
+    backend = models.ELBv2Backend
+
+    def attach(self: Any) -> None:
+        for group in self.target_groups.values():
+            group.load_balancer_arns = []
+        for balancer in self.load_balancers.values():
+            rules = [rule for listener in balancer.listeners.values() for rule in listener.rules.values()]
+            actions = [action for rule in rules for action in rule.actions if action.type == "forward"]
+            for arn in {arn for action in actions for arn in self._get_target_group_arns_from(action.data)}:
+                self.target_groups[arn].load_balancer_arns.append(balancer.arn)
+
+    def attaching(stock: Any) -> Any:
+        def call(self: Any, *args: Any, **more: Any) -> Any:
+            answer = stock(self, *args, **more)
+            attach(self)
+            return answer
+
+        return call
+
+    for operation in ("create_listener", "create_rule", "modify_listener", "modify_rule", "delete_rule"):
+        setattr(backend, operation, attaching(getattr(backend, operation)))
+
+
+@forwarded_to.shown_by
+def _forwarded_to(client: Client) -> bool:
+    _, subnets = _probe.network(client)
+    balancing = client("elbv2")
+    balancer = balancing.create_load_balancer(Name="probe", Subnets=subnets)["LoadBalancers"][0]["LoadBalancerArn"]
+    refuse = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}
+    listener = balancing.create_listener(LoadBalancerArn=balancer, Protocol="HTTP", Port=80, DefaultActions=[refuse])
+    first, second = _probe.target_group(client), _probe.target_group(client, Name="second")
+    made = balancing.create_rule(
+        ListenerArn=listener["Listeners"][0]["ListenerArn"],
+        Priority=1,
+        Conditions=[{"Field": "path-pattern", "Values": ["/a"]}],
+        Actions=[{"Type": "forward", "TargetGroupArn": first}],
+    )
+    groups = [{"TargetGroupArn": second, "Weight": 1}]
+    balancing.modify_rule(
+        RuleArn=made["Rules"][0]["RuleArn"],
+        Actions=[{"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}],
+    )
+    found = balancing.describe_target_groups()["TargetGroups"]
+    return {group["TargetGroupArn"]: group["LoadBalancerArns"] for group in found} == {first: [], second: [balancer]}

@@ -50,20 +50,43 @@ def metadata(path: str) -> str:
     return service.getresponse().read().decode()
 
 
-def released(settings: dict) -> str:
-    """Which version of the archive the hosts of this cell run; empty where none was released yet."""
+def noted(settings: dict, what: str) -> dict:
+    """A record of the cell in Systems Manager; empty where there is none."""
     import boto3
     from botocore.exceptions import ClientError
 
     ssm = boto3.client("ssm", region_name=settings["region"], endpoint_url=settings["endpoint_url"] or None)
-    name = f"/chromafleet/{settings['fleet']}/{settings['cell']}/release"
+    name = f"/chromafleet/{settings['fleet']}/{settings['cell']}/{what}"
     try:
-        return json.loads(ssm.get_parameter(Name=name)["Parameter"]["Value"])["version"]
+        return json.loads(ssm.get_parameter(Name=name)["Parameter"]["Value"])
     except ClientError as error:
         if error.response["Error"]["Code"] != "ParameterNotFound":
             raise
-        print(f"The parameter {name} names no release yet: site.yml configures this instance.")
-        return ""
+        return {}
+
+
+def group(settings: dict) -> str:
+    """The auto-scaling group of this instance."""
+    import boto3
+
+    client = boto3.client("autoscaling", region_name=settings["region"], endpoint_url=settings["endpoint_url"] or None)
+    instance = json.loads(metadata("dynamic/instance-identity/document"))["instanceId"]
+    found = client.describe_auto_scaling_instances(InstanceIds=[instance])["AutoScalingInstances"]
+    return found[0]["AutoScalingGroupName"] if found else ""
+
+
+def released(settings: dict) -> str:
+    """Which version of the archive this instance shall run; empty where none was released yet.
+
+    What the others of its cell run, unless it is one of a group that tries another release.
+    """
+    candidate = noted(settings, "candidate")
+    if candidate and candidate["group"] == group(settings):
+        return candidate["version"]
+    release = noted(settings, "release")
+    if not release:
+        print(f"{settings['fleet']}/{settings['cell']} has no release yet: site.yml configures this instance.")
+    return release.get("version", "")
 
 
 def download(settings: dict, version: str) -> bytes:

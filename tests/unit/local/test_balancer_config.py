@@ -64,6 +64,32 @@ def test_a_redirect_keeps_host_path_and_query() -> None:
     assert f"redirect code 301 location {url} if {{ var(txn.rule) -m int 0 }}\n" in text
 
 
+def test_a_rule_forwards_by_weight() -> None:
+    """A group without a weight gets nothing, and one alone needs no lot."""
+    other = GROUP["TargetGroupArn"].replace("writer/0a1b", "green/2c3d")
+
+    def forward(first: int, second: int) -> str:
+        groups = [
+            {"TargetGroupArn": GROUP["TargetGroupArn"], "Weight": first},
+            {"TargetGroupArn": other, "Weight": second},
+        ]
+        return configured(
+            {"Priority": "1", "Actions": [{"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}]}
+        )
+
+    assert "set-var(txn.lot) rand(100) if { var(txn.rule) -m int 0 }" in forward(90, 10)
+    assert "use_backend demo-main-writer_0a1b if { var(txn.rule) -m int 0 } { var(txn.lot) -m int lt 90 }" in forward(
+        90, 10
+    )
+    assert "use_backend demo-main-green_2c3d if { var(txn.rule) -m int 0 } { var(txn.lot) -m int lt 100 }" in forward(
+        90, 10
+    )
+    assert "use_backend demo-main-writer_0a1b if { var(txn.rule) -m int 0 } { var(txn.lot) -m int lt 0 }" in forward(
+        0, 1
+    )
+    assert "txn.lot" not in forward(0, 0)
+
+
 def test_health_checks_are_the_target_groups() -> None:
     assert server_options(GROUP) == "check inter 10s fall 2 rise 3 ssl verify none check-ssl verify none"
     text = configured()

@@ -2,6 +2,9 @@
 """Serves the newest published snapshot on this host, by two servers by turns.
 
 chromafleet-reader status    what serves, and how the last refresh went, as JSON
+chromafleet-reader answers   sample queries and what serves answers, as JSON, for another reader to be compared with
+chromafleet-reader compare   the same queries, from standard input, to what serves here: 1 where it answers otherwise or
+                             later, 3 where it serves another snapshot
 chromafleet-reader run       what chromafleet-reader.service runs
 """
 
@@ -21,6 +24,7 @@ import own as files
 import settings as snapshots
 import status
 import watch
+from chroma import Server
 from faults import Fault, of_error
 from own import Own
 from slots import Slots
@@ -29,6 +33,9 @@ TOOLS = Path(__file__).resolve().parent
 LONGEST = 600
 #: So often in a row S3 must fail to be asked before it counts as a failure: what serves is none the worse.
 LOOKS = 3
+#: Sample queries for another reader, which an answer of some vectors each makes large.
+ANSWERS = 5
+OTHER_DATA = 3
 
 
 class Reader:
@@ -197,6 +204,38 @@ def brief(own: Own) -> str:
     return known.get("state") if known.get("state") in ("waiting", "failed") else "begins"
 
 
+def answers(own: Own) -> int:
+    """Of what serves here."""
+    from refresh import answers_of
+    from shelf import Shelf
+
+    serving = Slots(own).serving()
+    if not serving:
+        print("No snapshot serves here.", file=sys.stderr)
+        return OTHER_DATA
+    record = Shelf(snapshots.load(snapshots.FILE)).record(serving["snapshot"])
+    print(json.dumps(answers_of(Server(serving["port"]), record, ANSWERS)))
+    return 0
+
+
+def compare(own: Own, given: dict[str, Any]) -> int:
+    """What serves here with what another reader answers."""
+    from refresh import judge
+
+    serving = Slots(own).serving()
+    if not serving or serving["snapshot"] != given["snapshot"]:
+        here = serving["snapshot"] if serving else "none"
+        print(f"The answers are of the snapshot {given['snapshot']}, and here serves {here}.", file=sys.stderr)
+        return OTHER_DATA
+    try:
+        judge(Server(serving["port"]), given)
+    except (Fault, OSError) as fault:
+        print(fault, file=sys.stderr)
+        return 1
+    print(f"{len(given['answers'])} sample queries of {given['snapshot']} are answered the same, and as soon.")
+    return 0
+
+
 def run(own: Own) -> int:
     """The command of the unit."""
     with own.status.with_suffix(".lock").open("w", encoding="utf-8") as held:
@@ -212,11 +251,15 @@ def run(own: Own) -> int:
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("verb", choices=["status", "brief", "run"])
+    parser.add_argument("verb", choices=["status", "brief", "answers", "compare", "run"])
     given = parser.parse_args()
     own = files.load()
     if given.verb == "run":
         return run(own)
+    if given.verb == "answers":
+        return answers(own)
+    if given.verb == "compare":
+        return compare(own, json.load(sys.stdin))
     if given.verb == "brief":
         print(brief(own))
     else:

@@ -117,12 +117,23 @@ def prove(server: Server, data: Path, record: dict[str, Any], number: int) -> No
 
 def compare(present: Server, other: Server, record: dict[str, Any], number: int) -> None:
     """What the other server answers of the same data is what the present one does, and as soon."""
+    judge(other, answers_of(present, record, number))
+
+
+def answers_of(server: Server, record: dict[str, Any], number: int) -> dict[str, Any]:
+    """Sample queries with their answers, and the pace, by which another server of the same data is judged."""
     names = {one["id"]: one["name"] for one in record["collections"]}
-    answers = samples.ask(present, samples.choose(present, list(names), number), COMPARE_SECONDS)
-    for answer in answers:
-        if said := samples.fault_of(other, answer):
-            raise Fault("worse", f"collection {names[answer['collection']]}: {said}; the data are the same.")
-    if said := samples.slowness_of(other, answers, samples.pace(present, answers)):
+    answers = samples.ask(server, samples.choose(server, list(names), number), COMPARE_SECONDS)
+    named = [{**answer, "name": names[answer["collection"]]} for answer in answers]
+    return {"snapshot": record["id"], "answers": named, "pace": samples.pace(server, answers)}
+
+
+def judge(server: Server, given: dict[str, Any]) -> None:
+    """Whether it answers so, and as soon."""
+    for answer in given["answers"]:
+        if said := samples.fault_of(server, answer):
+            raise Fault("worse", f"collection {answer['name']}: {said}; the data are the same.")
+    if said := samples.slowness_of(server, given["answers"], given["pace"]):
         raise Fault("worse", f"The other server is slower: {said}.")
 
 
