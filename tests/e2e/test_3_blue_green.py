@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from support import Done, Load, aws, killed_at, run, wait_until
+from support import Done, Load, aws, docker, killed_at, run, wait_until, writer
 from test_3_rolling import (
     OURS,
     ROLLBACK,
@@ -38,7 +38,9 @@ def readers(demo: Done, clone: Path) -> Iterator[None]:
     """Two readers, and the strategy."""
     file = clone / "inventories/local/group_vars/all/10_local.yml"
     before = file.read_text()
-    ours = "fleet_update_strategy: blue_green\nfleet_readers_min: 2\nfleet_readers_max: 2\nfleet_blue_green_keep: 600\n"
+    ours = (
+        "fleet_update_strategy: blue_green\nfleet_readers_min: 2\nfleet_readers_max: 2\nfleet_blue_green_keep: 1800\n"
+    )
     file.write_text(f"{before}\n{ours}")
     done = run(*SITE, cwd=clone)
     assert done.code == 0, done.output[-3000:]
@@ -84,6 +86,8 @@ def test_1_another_image_comes_with_other_readers(readers: None, clone: Path, cl
     choose_another_image(clone)
     with clients as loads:
         wait_until("clients are served", lambda: all(len(load.statuses) > 200 for load in loads))
+        # With which the new readers are compared.
+        docker("exec", writer(), "chromafleet-snapshot", "now")
         quiet, began = slowest(loads), time.monotonic()
         done = run(*SITE, cwd=clone)
     assert done.code == 0, done.output[-3000:]

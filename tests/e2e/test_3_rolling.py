@@ -208,6 +208,47 @@ def test_the_release_before_comes_back(fleet: None, clone: Path, clients: Client
 
 
 @pytest.mark.long
+def test_the_data_come_back_with_a_release_that_cannot_read_newer_ones(
+    fleet: None, clone: Path, http: httpx.Client, bearer: dict[str, str]
+) -> None:
+    """From the snapshot of before; what was written since stays on the volume."""
+    made = http.post(COLLECTIONS, headers=bearer, json={"name": "formats", "get_or_create": True}).json()["id"]
+
+    def add(name: str) -> None:
+        body = {"ids": [name], "embeddings": [[1.0, 2.0, 3.0]]}
+        assert http.post(f"{COLLECTIONS}/{made}/add", headers=bearer, json=body).status_code == 201
+
+    def there() -> list[str]:
+        return http.post(f"{COLLECTIONS}/{made}/get", headers=bearer, json={"include": []}).json()["ids"]
+
+    choose_another_image(clone, "format-1")
+    assert run(*UPDATE, cwd=clone).code == 0
+    add("of the first format")
+    first = running()
+    choose_another_image(clone, "format-2")
+    assert run(*UPDATE, cwd=clone).code == 0
+    add("of the second format")
+    second = running()
+
+    done = run(*ROLLBACK, "-e", "release=previous", cwd=clone)
+    assert done.code != 0
+    assert "does not get the data" in " ".join(done.output.split())
+    assert running()[writer()] == second[writer()]
+    assert len(there()) == 2
+
+    done = run(*ROLLBACK, "-e", "release=previous", "-e", "rollback_data=true", cwd=clone)
+    assert done.code != 0
+    assert "nothing was changed. If that is what you want, start with -e confirm=demo" in " ".join(done.output.split())
+
+    done = run(*ROLLBACK, "-e", "release=previous", "-e", "rollback_data=true", "-e", "confirm=demo", cwd=clone)
+    assert done.code == 0, done.output[-3000:]
+    assert running() == first
+    assert there() == ["of the first format"]
+    assert docker("exec", writer(), "sh", "-c", "ls -d /var/lib/chromadb/data.before-*")
+    assert nothing_is_left_behind()
+
+
+@pytest.mark.long
 def test_docker_restarts_on_every_host(fleet: None, clone: Path, clients: Clients) -> None:
     """Another setting of its daemon; the containers go on."""
     before = running()

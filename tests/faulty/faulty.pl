@@ -1,4 +1,5 @@
 # Chroma behind a proxy that makes it worse: FAULT is start, probe, slow or wrong. The image has perl-base, and not all of Python.
+# With format-1 and format-2 it is a good release; the second one writes a format that the first one can't read.
 use strict;
 use warnings;
 use IO::Socket::INET;
@@ -6,6 +7,16 @@ use IO::Socket::INET;
 my $fault = $ENV{FAULT};
 die "This release does not start.\n" if $fault eq 'start';
 
+if ($fault =~ /^format-(\d)/ and open my $database, '+<:raw', '/data/chroma.sqlite3') {
+    my ($mine, $bytes) = ($1);
+    seek $database, 60, 0;    # user_version
+    read $database, $bytes, 4;
+    my $format = unpack 'N', $bytes;
+    die "The data has format $format, and this release reads $mine.\n" if $format > $mine;
+    seek $database, 60, 0;
+    print $database pack 'N', $mine if $mine > 1;
+    close $database;
+}
 open my $given, '<', '/config.yaml' or die;
 open my $own, '>', '/tmp/config.yaml' or die;
 while (<$given>) { s/^port: 8000/port: 8001/; print $own $_ }

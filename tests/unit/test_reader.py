@@ -123,7 +123,7 @@ def test_a_reader_is_compared_with_another_one_of_the_same_snapshot(tools, own, 
     """As a second group of readers is, whose data came from S3."""
     record = {**published.record, "id": "20260101T000000Z"}
     monkeypatch.setattr(tools.command.snapshots, "load", lambda _file: None)
-    monkeypatch.setattr(importlib.import_module("shelf"), "Shelf", lambda _: SimpleNamespace(record=lambda _id: record))
+    monkeypatch.setattr(tools.shelf, "Shelf", lambda _: SimpleNamespace(record=lambda _id: record))
     serves = {"slot": "a", "port": published.port, "snapshot": record["id"]}
     monkeypatch.setattr(tools.command, "Slots", lambda _own: SimpleNamespace(serving=lambda: serves))
     assert tools.command.answers(own) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import os
@@ -14,7 +15,7 @@ import pytest
 ROLES = Path(__file__).parents[2] / "roles"
 TOOLS = (ROLES / "chromadb/files/tools", ROLES / "snapshot/files/tools")
 IDS = ["20261126T150000Z", "20261127T150000Z", "20261128T150000Z"]
-NAMES = ("choose", "faults", "proof", "restore", "settings", "swap")
+NAMES = ("choose", "faults", "proof", "restore", "returns", "settings", "shelf", "swap")
 PLACE = "s3://bucket/main"
 
 
@@ -25,12 +26,7 @@ def tools():
     with pytest.MonkeyPatch.context() as patch:
         for folder in TOOLS:
             patch.syspath_prepend(str(folder))
-        yield SimpleNamespace(
-            **{
-                name: importlib.import_module(name)
-                for name in ("choose", "faults", "proof", "restore", "settings", "swap")
-            }
-        )
+        yield SimpleNamespace(**{name: importlib.import_module(name) for name in NAMES})
         for name, module in list(sys.modules.items()):
             file = getattr(module, "__file__", None)
             if name not in before and file and Path(file).parent in TOOLS:
@@ -196,6 +192,98 @@ def test_nobody_starts_a_server_meanwhile(tools, volume):
             pass
     tools.swap.settle(volume.settings)
     assert served(volume) == ["new", "new"]
+
+
+COMPOSE = """services:
+  chromadb:
+    image: registry/chroma@sha256:{}
+    environment: {{TOKEN: a}}
+"""
+
+
+def test_the_image_goes_with_its_data(tools, volume):
+    """The file may hold what nobody else shall read, before and after."""
+    file = volume.root / "compose.yaml"
+    file.write_text(COMPOSE.format("new"))
+    file.chmod(0o600)
+    volume.volume.compose = file
+    images = {"in": "registry/chroma@sha256:old", "out": "registry/chroma@sha256:new"}
+    journal = dataclasses.replace(volume.journal, images=images)
+    tools.swap.write(volume.volume, journal)
+    assert tools.swap.read(volume.volume) == journal
+    for inward, image in ((True, "old"), (True, "old"), (False, "new"), (True, "old")):
+        tools.swap.move(volume.volume, journal, inward=inward)
+        assert file.read_text() == COMPOSE.format(image)
+        assert file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.fixture
+def cell(tools, tmp_path, monkeypatch):
+    """A cell whose snapshots were made by some images, and what is brought back."""
+    settings = settings_of(tools, tmp_path)
+    shelf = SimpleNamespace(ids=list, record=lambda _id: None)
+    monkeypatch.setattr(tools.shelf, "Shelf", lambda _settings: shelf)
+    monkeypatch.setattr(tools.proof, "image_of", lambda _container: ("sha256:1", "ecr/chroma@sha256:new"))
+    asked = []
+
+    def made_by(**images):
+        records = {
+            key: {"chroma": {"image": f"ecr/chroma@sha256:{image}"}, "records": 5} for key, image in images.items()
+        }
+        shelf.ids, shelf.record = lambda: sorted(records), records.get
+
+    def bring_back(_settings, values, code=0):
+        asked.append(values)
+        return code
+
+    return SimpleNamespace(settings=settings, made_by=made_by, bring_back=bring_back, asked=asked)
+
+
+OLD = "localhost/chroma@sha256:old"
+
+
+def test_the_newest_snapshot_of_an_image_comes_back_with_it(tools, cell, capsys):
+    cell.made_by(s1="old", s2="old", s3="new")
+    assert tools.returns.ask(cell.settings, OLD) == 0
+    assert json.loads(capsys.readouterr().out) == {"snapshot": "s2", "image": OLD, "records": 5}
+    # Another image is asked for the usual way.
+    assert tools.returns.wanted(cell.settings, "localhost/chroma@sha256:other") == ""
+    assert tools.returns.wanted(cell.settings, OLD) == "s2"
+    # Where it fails it can be tried again.
+    assert tools.returns.give(cell.settings, "s2", OLD, lambda *given: cell.bring_back(*given, code=1)) == 1
+    assert tools.returns.wanted(cell.settings, OLD) == "s2"
+    assert tools.returns.give(cell.settings, "s2", OLD, cell.bring_back) == 0
+    assert cell.asked[-1] == {"snapshot": "s2", "image": OLD}
+    assert tools.returns.wanted(cell.settings, OLD) == ""
+
+
+def test_an_image_without_a_snapshot(tools, cell):
+    cell.made_by(s1="new")
+    with pytest.raises(tools.faults.Fault, match="no snapshot that localhost/chroma@sha256:old has made"):
+        tools.returns.ask(cell.settings, OLD)
+    assert tools.returns.wanted(cell.settings, OLD) == ""
+
+
+def test_an_image_that_serves_already_brings_nothing_back(tools, cell, capsys):
+    cell.made_by(s1="new")
+    assert tools.returns.ask(cell.settings, "localhost/chroma@sha256:new") == 0
+    assert json.loads(capsys.readouterr().out)["snapshot"] == ""
+    assert tools.returns.wanted(cell.settings, "localhost/chroma@sha256:new") == ""
+
+
+def test_a_return_is_taken_back(tools, cell):
+    """Before the data was given, after it, and once more."""
+    cell.made_by(s1="old")
+    tools.returns.ask(cell.settings, OLD)
+    assert tools.returns.cancel(cell.settings, cell.bring_back) == 0
+    assert (tools.returns.wanted(cell.settings, OLD), cell.asked) == ("", [])
+    cell.settings.restore_status.parent.mkdir(parents=True, exist_ok=True)
+    cell.settings.restore_status.write_text(json.dumps({"last": {"id": "s1", "image": OLD}}))
+    assert tools.returns.cancel(cell.settings, cell.bring_back) == 0
+    assert cell.asked == [{"undo": True}]
+    cell.settings.restore_status.write_text(json.dumps({"last": {"id": "x", "undone": True}}))
+    assert tools.returns.cancel(cell.settings, cell.bring_back) == 0
+    assert len(cell.asked) == 1
 
 
 def test_old_data_gets_its_name(tools, volume):

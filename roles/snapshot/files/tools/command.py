@@ -9,6 +9,8 @@ chromafleet-snapshot undo                              swap the data back that t
 chromafleet-snapshot discard                           remove what restores have replaced
 chromafleet-snapshot drill                             show that the newest one can be restored
 chromafleet-snapshot gate IMAGE                        make one, and see that a server of another image opens it
+chromafleet-snapshot return IMAGE                      have the newest one that an image has made come back with it
+chromafleet-snapshot return --cancel                   or not, or have what it replaced again
 chromafleet-snapshot restic ...                        restic, with the repository and its key
 """
 
@@ -146,6 +148,9 @@ def main() -> int:
         verbs.add_parser(verb).add_argument("of", nargs="?", choices=KINDS, default="snapshot")
     verbs.choices["brief"].add_argument("--after", type=int, default=0, help=argparse.SUPPRESS)
     verbs.add_parser("gate").add_argument("image")
+    back = verbs.add_parser("return").add_mutually_exclusive_group(required=True)
+    back.add_argument("image", nargs="?")
+    back.add_argument("--cancel", action="store_true")
     which = verbs.add_parser("restore").add_mutually_exclusive_group()
     which.add_argument("--id", default="", help="one of `chromafleet-snapshot list`")
     which.add_argument("--before", default="", help="a time in UTC (ISO 8601): the newest that is not younger")
@@ -187,8 +192,15 @@ def act(settings: Settings, given: argparse.Namespace, rest: list[str]) -> int:
             return take.take(settings, given.settings)
         case "gate":
             import gate
+            import returns
 
+            if snapshot := returns.wanted(settings, given.image):
+                return returns.give(settings, snapshot, given.image, bring_back)
             return gate.gate(settings, given.image, lambda: follow(settings, "snapshot", status.summary))
+        case "return":
+            import returns
+
+            return returns.cancel(settings, bring_back) if given.cancel else returns.ask(settings, given.image)
         case "seed":
             import seed
 

@@ -33,9 +33,7 @@ def gate(settings: Settings, image: str, now: Callable[[], int]) -> int:
     record = Shelf(settings).latest()
     if record is None:
         raise Fault("no-way-back", f"{settings.place}/latest.json is gone.")
-    identity = proof.docker("image", "inspect", "--format", "{{.Id}}", image)
-    if not identity:
-        raise Fault("no-image", f"{image} is not on this host: pull it first.")
+    identity = proof.identity(image)
     with status.lock(settings.status):
         try:
             found = opened(settings, record, identity)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import check
+import compose
 import database
 import samples
 from chroma import Server
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from settings import Settings
 
 NAME = "chromadb-proof"
-COMPOSE = "/etc/chromadb/compose.yaml"
 MIB = 1 << 20
 HEADROOM = 256 * MIB
 LEAST = 192 * MIB
@@ -67,11 +67,18 @@ def image_of(container: str) -> tuple[str, str]:
     if found := docker("container", "inspect", "--format", form, container):
         image, reference = found.split()
         return image, reference
-    command = ["docker-compose", "--project-name", container, "--file", COMPOSE, "config", "--images"]
+    command = ["docker-compose", "--project-name", container, "--file", compose.FILE, "config", "--images"]
     reference = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
     if reference and (found := docker("image", "inspect", "--format", "{{.Id}}", reference)):
         return found, reference
     raise Fault("no-server", f"There is no container {container} to take the image of: `systemctl start chromadb`.")
+
+
+def identity(image: str) -> str:
+    """The id of an image."""
+    if found := docker("image", "inspect", "--format", "{{.Id}}", image):
+        return found
+    raise Fault("no-image", f"{image} is not on this host: pull it first.")
 
 
 def docker(*command: str) -> str:

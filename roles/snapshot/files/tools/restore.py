@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import bring
 import checkpoint
 import choose
+import compose
 import proof
 import status
 import swap
@@ -49,6 +50,7 @@ class Request:
     before: str = ""
     open: bool = False  # serve it beside rather than swap it in, until the unit is stopped
     undo: bool = False  # swap the data back that the last restore replaced
+    image: str = ""  # by which it is proved and served, rather than by that of the server
     source_bucket: str = ""
     source_cell: str = ""
     source_region: str = ""
@@ -195,7 +197,7 @@ class Restore:
         if self.request.open:
             return self.open(data, image)
         names = ("id", "time", "fleet", "cell", "records", "bytes")
-        told = {name: record[name] for name in names} | {"collections": len(collections)}
+        told = {name: record[name] for name in names} | {"collections": len(collections), "image": self.request.image}
         return self.swap(data, {one["id"]: one["records"] for one in collections}, told)
 
     def is_done(self, snapshot: str) -> bool:
@@ -215,6 +217,8 @@ class Restore:
         work.mkdir(mode=0o700, exist_ok=True)
         check_room(self.volume, work, record)
         shutil.rmtree(work / "proof", ignore_errors=True)
+        if self.request.image:
+            return proof.identity(self.request.image)
         return proof.image_of(self.settings.server_container)[0]
 
     def bring(self, source: Settings, shelf: Shelf, record: dict[str, Any]) -> None:
@@ -264,7 +268,7 @@ class Restore:
         root = self.volume.root
         journal = swap.Journal(
             str(data.relative_to(root)), data.stat().st_ino, str(checkpoints.relative_to(root)),
-            checkpoints.stat().st_ino, kept, counts, told | {"kept": str(root / kept)},
+            checkpoints.stat().st_ino, kept, counts, told | {"kept": str(root / kept)}, self.images(),
         )  # fmt: skip
         self.state.step("swap")
         # Whoever wants to stop this now has to wait; what kills it is made good by `end`.
@@ -273,6 +277,12 @@ class Restore:
             raise Fault("unhealthy", f"The server does not serve the restored data: {why}. The old data is served.")
         self.state.done(**journal.told)
         print(summary(self.state.values["last"]), flush=True)
+
+    def images(self) -> dict[str, str]:
+        """What the server is started from with the data that come in, and with those that go out."""
+        if not self.request.image:
+            return {}
+        return {"in": self.request.image, "out": compose.image(self.volume.compose)}
 
     def leave(self) -> None:
         """Remove what no further attempt needs."""

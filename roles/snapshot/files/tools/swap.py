@@ -17,13 +17,14 @@ import shutil
 import subprocess
 import time
 import urllib.error
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import atomic
 import check
 import checkpoint
+import compose
 import edge
 from chroma import Server
 from faults import Fault
@@ -52,6 +53,7 @@ class Volume:
         self.root = self.data.parent
         self.work = self.root / "restore"
         self.journal = self.root / "swap.json"
+        self.compose = compose.FILE
 
     def kept(self) -> list[Path]:
         """The data that was replaced, the oldest first."""
@@ -75,6 +77,7 @@ class Journal:
     kept: str
     counts: dict[str, int]  # of the collections that come in, as far as they are known
     told: dict[str, Any]  # for the status
+    images: dict[str, str] = field(default_factory=dict)  # `in` and `out`, where the data belong to different ones
 
 
 def read(volume: Volume) -> Journal | None:
@@ -107,13 +110,18 @@ def is_in(volume: Volume, journal: Journal) -> bool:
 
 
 def move(volume: Volume, journal: Journal, *, inward: bool) -> None:
-    """Have both directories in place, or both out; nothing where they are. The data comes first: it decides."""
+    """Have both directories in place, or both out, and the image that goes with them; nothing where it is so already.
+
+    The data comes first: it decides.
+    """
     for place, source, inode in (
         (volume.data, volume.root / journal.incoming, journal.inode),
         (volume.checkpoints, volume.root / journal.checkpoints, journal.checkpoints_inode),
     ):
         if (place.stat().st_ino == inode) != inward:
             exchange(place, source)
+    if journal.images:
+        compose.use(volume.compose, journal.images["in" if inward else "out"])
 
 
 @contextlib.contextmanager
