@@ -292,6 +292,105 @@ def test_the_version_of_the_launch_template(versions, case):
     assert versions[case] == VERSIONS[case][1]
 
 
+# --- A second group of readers --------------------------------------------------------------------------------------
+
+
+def reader_group(**properties):
+    """What fleet_info tells of a group of readers, as far as it matters here."""
+    found = {"arn": "arn:1", "cell": "main", "role": "reader", "instances": [], "min": 2, "max": 6, "desired": 3}
+    found |= {"tags": TAGS, "target_groups": ["arn:reader"], "suspended": [], "template_version": "3"}
+    return {**found, "template": "demo-main-reader", "unpropagated_tags": [], **properties}
+
+
+def with_groups(serves, **groups):
+    template = {"demo-main-reader": {"version": "7", "same_versions": ["7"]}}
+    return {
+        "aws_fleet_found": {
+            **NOTHING,
+            "groups": {f"demo-main-{end}": group for end, group in groups.items()},
+            "launch_templates": template,
+        },
+        "aws_fleet_reader_group": serves,
+        "aws_fleet_second_release": "new",
+        "aws_fleet_release": "old",
+        "aws_fleet_second_target_group_arn": "arn:second",
+    }
+
+
+STATE = {"chromafleet:state": "candidate", "chromafleet:release": "new"}
+SECOND = {
+    "the other name": (with_groups("green", green=reader_group()), ["demo-main-reader", "demo-main-reader", "7"]),
+    "and that name": (with_groups("reader", reader=reader_group()), ["demo-main-green", "demo-main-reader", "7"]),
+}
+GOES_ON = {
+    "none": (with_groups("reader", reader=reader_group()), False),
+    "the same": (
+        with_groups("reader", reader=reader_group(), green=reader_group(tags={**TAGS, **STATE})),
+        True,
+    ),
+    "another release": (
+        with_groups(
+            "reader",
+            reader=reader_group(),
+            green=reader_group(tags={**TAGS, **STATE, "chromafleet:release": "older"}),
+        ),
+        False,
+    ),
+    "one that stands by": (
+        with_groups(
+            "reader",
+            reader=reader_group(),
+            green=reader_group(tags={**TAGS, **STATE, "chromafleet:state": "standby"}),
+        ),
+        False,
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def second(tmp_path_factory):
+    """Candidate, standby and switched, as they are wanted."""
+    candidate = "[__aws_fleet_candidate.name, __aws_fleet_candidate.template, __aws_fleet_candidate.template_version]"
+    folder = tmp_path_factory.mktemp("second")
+    made = {
+        "names": made_of(SECOND, candidate, folder),
+        "goes on": made_of(GOES_ON, "__aws_fleet_second_goes_on", tmp_path_factory.mktemp("goes_on")),
+    }
+    both = with_groups(
+        "reader", reader=reader_group(), green=reader_group(tags={**TAGS, **STATE}, suspended=["Launch"])
+    )
+    every = "[__aws_fleet_candidate, __aws_fleet_standby, __aws_fleet_switching]"
+    made["all"] = made_of({"all": (both, None)}, every, tmp_path_factory.mktemp("all"))["all"]
+    return made
+
+
+@pytest.mark.parametrize("case", SECOND)
+def test_the_second_group_has_the_newest_template(second, case):
+    assert second["names"][case] == SECOND[case][1]
+
+
+@pytest.mark.parametrize("case", GOES_ON)
+def test_a_second_group_of_the_same_release_goes_on(second, case):
+    assert second["goes on"][case] is GOES_ON[case][1]
+
+
+def test_the_second_group_is_as_large_and_starts_nothing_afterwards(second):
+    candidate, standby, serving = second["all"]
+    for group in second["all"]:
+        assert {key: group[key] for key in ("min", "max", "desired")} == {"min": 2, "max": 6, "desired": 3}
+        assert not {"arn", "cell", "role", "instances"} & set(group)
+    assert (candidate["target_groups"], candidate["suspended"]) == (["arn:second"], [])
+    assert candidate["tags"].items() >= STATE.items()
+    assert (standby["name"], standby["tags"]["chromafleet:release"]) == ("demo-main-reader", "old")
+    assert "Launch" in standby["suspended"]
+    # By a scheduled action it ends.
+    assert not {"Terminate", "ScheduledActions"} & set(standby["suspended"])
+    assert (serving["name"], serving["suspended"]) == ("demo-main-green", [])
+    assert not {"chromafleet:state", "chromafleet:release"} & set(serving["tags"])
+    # Of the groups only: an instance stays when its group begins to serve.
+    assert set(candidate["unpropagated_tags"]) == set(standby["unpropagated_tags"]) == set(STATE)
+
+
 # --- A cell's life ---------------------------------------------------------------------------------------------------
 
 PLAY = """
