@@ -799,6 +799,7 @@ def test_missing_instances_are_told_with_the_reason(play, case):
     known = {
         "aws_fleet_name": "demo",
         "aws_fleet_cell": "main",
+        "aws_fleet_reader_group": "reader",
         "aws_fleet_wait_timeout": 600,
         "__aws_fleet_wanted_count": 4,
         "__aws_fleet_waited": {"results": [{"instances": [{"instance_id": "i-1", "lifecycle_state": "InService"}]}]},

@@ -21,6 +21,7 @@ TRUSTS = {
 REASON = re.compile(r"parliament (\w+): \S.{20,}")
 #: Actions that AWS allows no resource for.
 EVERYWHERE = {
+    "autoscaling:DescribeAutoScalingInstances",
     "cloudwatch:PutMetricData",
     "ec2:DescribeInstances",
     "ec2:DescribeTags",

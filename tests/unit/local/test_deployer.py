@@ -101,7 +101,7 @@ def test_what_has_no_name_is_removed_only_with_the_fleets_tag():
 
 def test_what_aws_asks_for_besides_comes_with_its_action():
     made = {statement["Sid"] for statement in statements([call("autoscaling", "CreateAutoScalingGroup")])}
-    updates = {"TakeHostsOutOfService", "ReplaceInstances", "KnowHealth", "ChangeTemplates"}
+    updates = {"TakeHostsOutOfService", "ReplaceInstances", "KnowHealth", "ChangeTemplates", "PlanTheEnd"}
     assert made == {"Autoscaling1", "StartInstances", "HandRolesOn", "MakeServicesOwnRoles"} | updates
     assert {statement["Sid"] for statement in statements([call("ec2", "DescribeVpcs")])} == {"Ec21"}
 
