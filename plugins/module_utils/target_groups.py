@@ -43,6 +43,10 @@ def same(one: dict[str, int], other: dict[str, int]) -> bool:
     return one == other or (len(one) == 1 and one.keys() == other.keys())
 
 
+#: Of fewer requests the slowest hundredth is one or none, and says nothing.
+ENOUGH = 200
+
+
 def share(errors: float, requests: float) -> float:
     """Errors of requests; none of none."""
     return errors / requests if requests else 0.0
@@ -52,12 +56,13 @@ def worse(candidate: dict[str, Any], serving: dict[str, Any], allowed: float, sl
     """What is worse about one target group than about another, as the rest of a sentence; empty if nothing is.
 
     Each has `requests`, `errors` and `p99` (seconds; 0 where it was asked nothing). `allowed` is a share of the
-    requests. An answer may take `slower` times as long, or `slack` seconds longer, whichever is more.
+    requests. An answer may take `slower` times as long, or `slack` seconds longer, whichever is more; that is judged of
+    enough requests only.
     """
     found, usual = share(candidate["errors"], candidate["requests"]), share(serving["errors"], serving["requests"])
     if candidate["errors"] and found > usual + allowed:
         return f"{candidate['errors']:.0f} of {candidate['requests']:.0f} requests got an error of the server"
     limit = max(serving["p99"] * slower, serving["p99"] + slack)
-    if serving["p99"] and candidate["p99"] > limit:
+    if candidate["requests"] >= ENOUGH and serving["p99"] and candidate["p99"] > limit:
         return f"99 % of its answers took {candidate['p99']:.3f} s, those of the others {serving['p99']:.3f} s"
     return ""

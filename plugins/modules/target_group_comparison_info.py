@@ -53,7 +53,9 @@ options:
     type: float
     default: 3.0
   slack:
-    description: How much longer 99 % of the answers may take at least (seconds).
+    description:
+      - How much longer 99 % of the answers may take at least (seconds).
+      - It is judged from 200 requests on.
     type: float
     default: 0.1
 extends_documentation_fragment:

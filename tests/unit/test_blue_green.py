@@ -80,6 +80,7 @@ def test_rules_and_target_groups_are_those_of_the_group_that_serves():
         ({"p99": 0.16}, {}, "99 % of its answers took 0.160 s, those of the others 0.050 s"),
         ({"p99": 1.4}, {"p99": 0.5}, ""),
         ({"p99": 1.6}, {"p99": 0.5}, "99 % of its answers took 1.600 s, those of the others 0.500 s"),
+        ({"requests": 199.0, "p99": 9.0}, {}, ""),
         # Nothing to compare with.
         ({"p99": 9.0}, {"requests": 0.0, "p99": 0.0}, ""),
         ({"requests": 0.0, "p99": 0.0}, {}, ""),
@@ -225,7 +226,13 @@ def test_an_unhealthy_target_is_worse(answers):
 
 def test_a_group_without_requests_is_known_by_what_it_did_before(answers):
     """It was the one that served, before all requests went to the other."""
-    figures = {**FIGURES, "serving_requests": [], "serving_p99": [], "candidate_p99": [0.5]}
+    figures = {
+        **FIGURES,
+        "candidate_requests": [500.0],
+        "serving_requests": [],
+        "serving_p99": [],
+        "candidate_p99": [0.5],
+    }
     assert "those of the others 0.040 s" in answers(figures, seconds=200, usual={**USUAL, "p99": 0.04})["reason"]
 
 
