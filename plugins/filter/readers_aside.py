@@ -20,7 +20,7 @@ author:
 positional: groups, fleet
 options:
   _input:
-    description: The cells, each with C(name) and, from P(chromafleet.aws.serving_cells#filter), C(readers).
+    description: The cells, each with C(name) and, from P(chromafleet.aws.serving_cells#filter), C(second).
     type: list
     elements: dict
     required: true

@@ -14,8 +14,8 @@ DOCUMENTATION = r"""
 name: serving_cells
 short_description: Which group of readers serves each of a fleet's cells
 description:
-  - Returns the cells, each with the group of readers that serves it. A cell has two of them for a while when an update
-    of the strategy V(blue_green) brings in a second one.
+  - Returns the cells, each with the group of readers that serves it and the one that does not. A cell has both for a
+    while when an update of the strategy V(blue_green) brings in a second one.
 author:
   - Chroma Fleet developers (@chromafleet)
 positional: groups
@@ -39,7 +39,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The cells, each with C(readers), which is V(reader) or V(green).
+  description: The cells, each with C(readers), which is V(reader) or V(green), and C(second), which is the other one.
   type: list
   elements: dict
 """

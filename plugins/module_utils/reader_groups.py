@@ -31,19 +31,20 @@ def serving(groups: dict[str, dict[str, Any]], cell: str) -> str:
     return NAMES[0]
 
 
-def serving_cells(cells: list[dict[str, Any]], groups: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each cell with `readers`, the group that serves it."""
-    return [{**cell, "readers": serving(groups, cell["name"])} for cell in cells]
-
-
 def other(name: str) -> str:
     """The end of the name of a cell's other group."""
     return NAMES[1 - NAMES.index(name)]
 
 
+def serving_cells(cells: list[dict[str, Any]], groups: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each cell with `readers`, the group that serves it, and `second`, the one that does not."""
+    found = {cell["name"]: serving(groups, cell["name"]) for cell in cells}
+    return [{**cell, "readers": found[cell["name"]], "second": other(found[cell["name"]])} for cell in cells]
+
+
 def aside(cells: list[dict[str, Any]], groups: dict[str, dict[str, Any]], fleet: str) -> list[dict[str, Any]]:
-    """The groups that serve none of the cells, each of which has `readers`."""
-    names = {cell["name"]: f"{fleet}-{cell['name']}-{other(cell['readers'])}" for cell in cells}
+    """The groups that serve none of the cells, each of which has `second`."""
+    names = {cell["name"]: f"{fleet}-{cell['name']}-{cell['second']}" for cell in cells}
     return [
         {
             "name": name,

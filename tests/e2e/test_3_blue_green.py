@@ -25,7 +25,7 @@ from test_3_rolling import (
 pytestmark = pytest.mark.long
 #: Where a run is killed.
 MOMENTS = [
-    "Wait until the load balancer finds its readers healthy",
+    "Wait until the load balancer finds the second group healthy",
     "Tell how they were answered",
     "Say in AWS which group serves",
 ]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
-import math
 import socket
 import threading
 import time
@@ -13,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from localcloud.aws import client
-
-log = logging.getLogger("balancer")
+from localcloud.patches.cloudwatch import percentile
 
 #: AWS tells them once a minute; tests can't wait so long (seconds).
 PERIOD = 5.0
@@ -22,11 +19,6 @@ NAMESPACE = "AWS/ApplicationELB"
 SERVER_ERRORS = 500
 #: What HAProxy says for the time until the answer where there was none.
 NO_ANSWER = "-1"
-
-
-def percentile(values: list[float], share: float) -> float:
-    """The smallest value that so many of them don't exceed."""
-    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
 def metrics(requests: dict[str, list[tuple[int, str]]], balancer: str) -> list[dict[str, Any]]:

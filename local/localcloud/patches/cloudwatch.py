@@ -83,15 +83,18 @@ def _alarm_tags(client: Client) -> bool:
     return cloudwatch.list_tags_for_resource(ResourceARN=arn)["Tags"] == []
 
 
+def percentile(values: list[float], share: float) -> float:
+    """The smallest value that so many of them don't exceed."""
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
+
+
 @restores("Metrics have percentiles")
 def percentiles() -> None:
     stock = models.Statistics.get_statistics_for_type
 
     def get(self: Any, stat: str) -> Any:
-        values = sorted(self.metric_single_values_list)
-        if not (stat.startswith("p") and values):
-            return stock(self, stat)
-        return values[max(0, math.ceil(float(stat[1:]) / 100 * len(values)) - 1)]
+        values = self.metric_single_values_list
+        return percentile(values, float(stat[1:]) / 100) if stat.startswith("p") and values else stock(self, stat)
 
     models.Statistics.get_statistics_for_type = get
 

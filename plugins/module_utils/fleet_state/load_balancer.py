@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ansible.module_utils.common.dict_transformations import camel_dict_to_snake_dict
 from ansible_collections.chromafleet.aws.plugins.module_utils.aws_reader import tag_dict
 from ansible_collections.chromafleet.aws.plugins.module_utils.certificates import fingerprints
+from ansible_collections.chromafleet.aws.plugins.module_utils.target_groups import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -185,7 +186,7 @@ def _targets(actions: list[dict[str, Any]]) -> Iterator[str]:
     """Names of the target groups that actions forward to; another action by its type."""
     for action in actions:
         groups = action.get("ForwardConfig", {}).get("TargetGroups") or [action]
-        yield from (group["TargetGroupArn"].split("/")[1] for group in groups if "TargetGroupArn" in group)
+        yield from (name_of(group["TargetGroupArn"]) for group in groups if "TargetGroupArn" in group)
         if action["Type"] != "forward":
             yield f"({action['Type']})"
 

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 SETTINGS = Path("/etc/chromafleet/boot.json")
 HOME = Path("/var/lib/chromafleet/boot")
@@ -50,28 +51,27 @@ def metadata(path: str) -> str:
     return service.getresponse().read().decode()
 
 
+def aws(settings: dict, service: str) -> Any:
+    """A client; boto3 is installed by this very command."""
+    import boto3
+
+    return boto3.client(service, region_name=settings["region"], endpoint_url=settings["endpoint_url"] or None)
+
+
 def noted(settings: dict, what: str) -> dict:
     """A record of the cell in Systems Manager; empty where there is none."""
-    import boto3
-    from botocore.exceptions import ClientError
-
-    ssm = boto3.client("ssm", region_name=settings["region"], endpoint_url=settings["endpoint_url"] or None)
+    ssm = aws(settings, "ssm")
     name = f"/chromafleet/{settings['fleet']}/{settings['cell']}/{what}"
     try:
         return json.loads(ssm.get_parameter(Name=name)["Parameter"]["Value"])
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ParameterNotFound":
-            raise
+    except ssm.exceptions.ParameterNotFound:
         return {}
 
 
 def group(settings: dict) -> str:
     """The auto-scaling group of this instance."""
-    import boto3
-
-    client = boto3.client("autoscaling", region_name=settings["region"], endpoint_url=settings["endpoint_url"] or None)
     instance = json.loads(metadata("dynamic/instance-identity/document"))["instanceId"]
-    found = client.describe_auto_scaling_instances(InstanceIds=[instance])["AutoScalingInstances"]
+    found = aws(settings, "autoscaling").describe_auto_scaling_instances(InstanceIds=[instance])["AutoScalingInstances"]
     return found[0]["AutoScalingGroupName"] if found else ""
 
 
@@ -91,10 +91,8 @@ def released(settings: dict) -> str:
 
 def download(settings: dict, version: str) -> bytes:
     """The archive."""
-    import boto3
-
-    s3 = boto3.client("s3", region_name=settings["region"], endpoint_url=settings["endpoint_url"] or None)
-    return s3.get_object(Bucket=settings["bucket"], Key="release.tar.gz", VersionId=version)["Body"].read()
+    got = aws(settings, "s3").get_object(Bucket=settings["bucket"], Key="release.tar.gz", VersionId=version)
+    return got["Body"].read()
 
 
 def unpack(archive: bytes, place: Path) -> None:
