@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from ansible_collections.chromafleet.aws.plugins.module_utils.listener_rules import rules, target_groups
-from ansible_collections.chromafleet.aws.plugins.module_utils.reader_groups import serving, serving_cells
+from ansible_collections.chromafleet.aws.plugins.module_utils.reader_groups import aside, serving, serving_cells
 from ansible_collections.chromafleet.aws.plugins.module_utils.target_groups import dimension, weights_of, worse
 
 BALANCER = "arn:aws:elasticloadbalancing:us-east-1:1:loadbalancer/app/demo/1"
@@ -51,6 +51,22 @@ def groups(**states):
 )
 def test_one_group_serves(states, expected):
     assert serving(groups(**states), "main") == expected
+
+
+def test_the_other_group_stands_aside():
+    """Where there is one, with what it runs; nobody takes the one that serves for it."""
+    found = groups(reader="standby", green="")
+    found["demo-main-reader"] |= {"instances": ["i-1"]}
+    found["demo-main-reader"]["tags"]["chromafleet:release"] = "old"
+    cells = serving_cells([{"name": "main"}, {"name": "other"}, {"name": "new"}], found)
+    assert [(cell["readers"], cell["second"]) for cell in cells] == [
+        ("green", "reader"),
+        ("green", "reader"),
+        ("reader", "green"),
+    ]
+    (only,) = aside(cells, found, "demo")
+    expected = {"name": "demo-main-reader", "cell": "main", "state": "standby", "release": "old", "instances": ["i-1"]}
+    assert only == expected
 
 
 def test_rules_and_target_groups_are_those_of_the_group_that_serves():
