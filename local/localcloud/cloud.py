@@ -14,7 +14,7 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from localcloud import images, instances, network, pki, registry
+from localcloud import images, instances, network, pki, registry, volumes
 from localcloud.aws import client, every
 from localcloud.docker import docker, labelled
 from localcloud.settings import API_HOST, API_PORT, API_URL, REGISTRY_PORT, state_dir
@@ -124,9 +124,10 @@ def _clean(say: Say) -> None:
         docker("rm", "--force", "--volumes", *containers)
     for name in labelled("network"):
         network.remove(name)
-    volumes = labelled("volume")
-    if volumes:
-        docker("volume", "rm", "--force", *volumes)
+    volumes.sweep(known=set())
+    others = labelled("volume")
+    if others:
+        docker("volume", "rm", "--force", *others)
     shutil.rmtree(state_dir())
 
 

@@ -14,7 +14,11 @@ GIB = 1024**3
 def attach(volume_id: str, size: int, instance_id: str) -> None:
     """Give an instance the block device of a volume, under the stable name that udev gives it on EC2."""
     docker("volume", "create", *label_args(volume=volume_id), _name(volume_id))
-    device = _helper(volume_id, f"truncate -s {size * GIB} /ebs/{volume_id}; losetup --find --show /ebs/{volume_id}")
+    # An attachment that was interrupted left its device, which would never be detached beside a second one.
+    device = _helper(_name(volume_id), f"""
+        truncate -s {size * GIB} /ebs/{volume_id}
+        device=$(losetup --noheadings --output NAME --associated /ebs/{volume_id} | head -n 1)
+        echo ${{device:-$(losetup --find --show /ebs/{volume_id})}}""")  # fmt: skip
     minor = device.removeprefix("/dev/loop")
     docker("exec", instance_id, "sh", "-ec", f"mknod -m 660 {device} b 7 {minor}; mkdir -p /dev/disk/by-id; "
            f"ln -s {device} {link(volume_id)}")  # fmt: skip
@@ -43,10 +47,18 @@ def attached(instance_id: str) -> set[str]:
 
 
 def sweep(known: set[str]) -> None:
-    """Delete the files of volumes that the API no longer has."""
+    """Delete the files of volumes that the API no longer has, and the devices that are still there for them."""
     for name in labelled("volume", volume=""):
-        if name.removeprefix(f"{PREFIX}-") not in known:
-            docker("volume", "rm", "--force", name, check=False)
+        volume_id = name.removeprefix(f"{PREFIX}-")
+        if volume_id in known:
+            continue
+        # A device goes with its last mount, and the kernel ends those of a removed container when it comes to it.
+        _helper(name, f"""
+            devices() {{ losetup --noheadings --output NAME --associated /ebs/{volume_id}; }}
+            for device in $(devices); do losetup --detach "$device"; done
+            for attempt in $(seq 100); do test -n "$(devices)" || exit 0; sleep 0.1; done
+            echo "the device of {volume_id} is still in use after 10 seconds: $(devices)" >&2; exit 1""")  # fmt: skip
+        docker("volume", "rm", "--force", name)
 
 
 def link(volume_id: str) -> str:
@@ -58,7 +70,7 @@ def _name(volume_id: str) -> str:
     return f"{PREFIX}-{volume_id}"
 
 
-def _helper(volume_id: str, script: str) -> str:
+def _helper(volume: str, script: str) -> str:
     return docker("run", "--rm", "--pull", "never", "--network", "none", "--cap-add", "SYS_ADMIN", "--security-opt",
-                  "apparmor=unconfined", *LOOP_ACCESS, "--volume", "/dev:/dev", "--volume", f"{_name(volume_id)}:/ebs",
+                  "apparmor=unconfined", *LOOP_ACCESS, "--volume", "/dev:/dev", "--volume", f"{volume}:/ebs",
                   NODE, "sh", "-ec", script)  # fmt: skip
