@@ -7,6 +7,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -195,6 +196,27 @@ def test_a_run_that_is_killed_in_a_writers_turn(fleet: None, clone: Path, client
 def test_a_run_that_is_killed_in_a_readers_turn(fleet: None, clone: Path, clients: Clients, moment: str) -> None:
     """The next run puts the reader back into service first."""
     kill_and_run_again(clone, clients, moment)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("fleet", [pytest.param(2, id="two readers")], indirect=True, scope="module")
+def test_one_that_joins_meanwhile_becomes_what_the_others_are(fleet: None, clone: Path, clients: Clients) -> None:
+    before = running()
+    choose_another_image(clone)
+    with clients(), ThreadPoolExecutor(1) as pool:
+        updating = pool.submit(run, *UPDATE, cwd=clone)
+        wait_until("a reader takes its turn", lambda: not nothing_is_left_behind(), 600)
+        wanted = {"AutoScalingGroupName": "demo-main-reader", "MinSize": 3, "MaxSize": 3, "DesiredCapacity": 3}
+        aws("autoscaling").update_auto_scaling_group(**wanted)
+        done = updating.result()
+    assert done.code == 0, done.output[-3000:]
+    assert "joined during this run" in done.output
+    after = running()
+    assert len(after) == len(before) + 1
+    assert not set(before.values()) & set(after.values())
+    assert nothing_is_left_behind()
+    done = run(*SITE, cwd=clone)
+    assert done.code == 0, done.output[-3000:]
 
 
 @pytest.mark.long

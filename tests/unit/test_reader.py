@@ -136,6 +136,9 @@ def test_a_reader_is_compared_with_another_one_of_the_same_snapshot(tools, own, 
     assert "records, and the live server had" in capsys.readouterr().err
     assert tools.command.compare(own, {**given, "snapshot": "other"}) == tools.command.OTHER_DATA
     assert "The answers are of the snapshot other, and here serves 20260101T000000Z." in capsys.readouterr().err
+    monkeypatch.setattr(tools.shelf, "Shelf", lambda _: SimpleNamespace(record=lambda _id: None))
+    assert tools.command.answers(own) == tools.command.OTHER_DATA
+    assert "The snapshot 20260101T000000Z, which serves here, was let go" in capsys.readouterr().err
 
 
 def test_the_new_server_is_asked_what_was_asked_lately(tools, published):

@@ -45,6 +45,8 @@ def follow() -> None:
         name = gone.removeprefix(f"{PREFIX}-balancer-")
         HAProxy(name).remove()
         _addresses.pop(name, None)
+        if traffic := _traffic.pop(name, None):
+            traffic.ended.set()
     for group in groups:
         if not group["LoadBalancerArns"]:
             for target in _registered(group):

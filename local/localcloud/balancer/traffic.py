@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import threading
 import time
@@ -10,8 +11,12 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from localcloud.aws import client
 from localcloud.patches.cloudwatch import percentile
+
+log = logging.getLogger("traffic")
 
 #: AWS tells them once a minute; tests can't wait so long (seconds).
 PERIOD = 5.0
@@ -57,16 +62,25 @@ class Traffic(threading.Thread):
         self.socket.bind(str(path))
         path.chmod(0o666)
         self.socket.settimeout(PERIOD)
+        self.ended = threading.Event()
         self.requests: dict[str, list[tuple[int, str]]] = defaultdict(list)
 
     def run(self) -> None:
-        """Until the process ends."""
+        """Until the load balancer is gone."""
         told = time.monotonic()
-        while True:
+        while not self.ended.is_set():
             with contextlib.suppress(TimeoutError, ValueError):
                 backend, status, took = self.socket.recv(512).decode().split()
                 self.requests[backend].append((int(status), took))
             if time.monotonic() - told >= PERIOD:
                 told, requests, self.requests = time.monotonic(), self.requests, defaultdict(list)
-                if data := metrics(requests, self.balancer):
-                    client("cloudwatch").put_metric_data(Namespace=NAMESPACE, MetricData=data)
+                self._tell(metrics(requests, self.balancer))
+        self.socket.close()
+
+    def _tell(self, data: list[dict[str, Any]]) -> None:
+        if not data:
+            return
+        try:
+            client("cloudwatch").put_metric_data(Namespace=NAMESPACE, MetricData=data)
+        except (BotoCoreError, ClientError) as error:
+            log.warning("the requests of %.0f seconds are not in CloudWatch: %s", PERIOD, error)

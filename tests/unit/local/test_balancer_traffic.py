@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
-from localcloud.balancer.traffic import metrics, percentile
+from botocore.exceptions import EndpointConnectionError
+from localcloud.balancer.traffic import Traffic, metrics, percentile
 from localcloud.schedule import due
 
 BALANCER = "app/demo/1"
@@ -27,6 +32,30 @@ def test_requests_are_summed_up_for_each_target_group() -> None:
 
 def test_what_no_target_answered_belongs_to_none() -> None:
     assert metrics({"listener_443": [(301, "-1")], "demo-main-reader_0a1b": [(200, "-1")]}, BALANCER) == []
+
+
+def test_an_api_that_does_not_answer_is_no_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[float] = []
+
+    class Api:
+        def put_metric_data(self, Namespace: str, MetricData: list[dict[str, Any]]) -> None:  # noqa: N803
+            told.append(MetricData[0]["Value"])
+            if len(told) == 1:
+                raise EndpointConnectionError(endpoint_url="http://127.0.0.1:1")
+
+    monkeypatch.setattr("localcloud.balancer.traffic.client", lambda service: Api())
+    monkeypatch.setattr("localcloud.balancer.traffic.PERIOD", 0.05)
+    listening = Traffic(tmp_path, BALANCER)
+    listening.start()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as haproxy:
+        deadline = time.monotonic() + 10
+        while len(told) < 2 and time.monotonic() < deadline:
+            haproxy.sendto(b"demo-main-reader_0a1b 200 10", str(tmp_path / "requests.sock"))
+            time.sleep(0.01)
+    listening.ended.set()
+    listening.join(5)
+    assert len(told) >= 2
+    assert not listening.is_alive()
 
 
 def test_a_percentile_is_one_of_the_values() -> None:

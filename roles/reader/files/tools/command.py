@@ -214,6 +214,9 @@ def answers(own: Own) -> int:
         print("No snapshot serves here.", file=sys.stderr)
         return OTHER_DATA
     record = Shelf(snapshots.load(snapshots.FILE)).record(serving["snapshot"])
+    if not record:
+        print(f"The snapshot {serving['snapshot']}, which serves here, was let go; a newer one comes.", file=sys.stderr)
+        return OTHER_DATA
     print(json.dumps(answers_of(Server(serving["port"]), record, ANSWERS)))
     return 0
 
