@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import subprocess
 import time
@@ -19,7 +20,10 @@ COLLECTIONS = "/api/v2/tenants/default_tenant/databases/default_database/collect
 SITE = ("ansible-playbook", "-i", "inventories/local", "site.yml")
 UPDATE = ("ansible-playbook", "-i", "inventories/local", "playbooks/images.yml", "playbooks/rolling_update.yml")
 REPLACE = ("ansible-playbook", "-i", "inventories/local", "playbooks/replace_instances.yml")
+ROTATE = ("ansible-playbook", "-i", "inventories/local", "playbooks/rotate.yml")
 ROLLBACK = ("ansible-playbook", "-i", "inventories/local", "playbooks/rollback.yml")
+#: For figures of a larger fleet.
+READERS = int(os.environ.get("SOAK_READERS", "2"))
 FAULTY = ROOT / "tests/faulty"
 #: Where in the inventory's variables these tests' own begin.
 OURS = "\n# of the tests\n"
@@ -126,7 +130,7 @@ def slowest(loads: list[Load]) -> str:
     return ", ".join(f"{times[int(len(times) * 0.99)]:.3f} s" for times in taken)
 
 
-@pytest.fixture(scope="module", params=[0, pytest.param(2, marks=pytest.mark.long)], ids=["writer", "two readers"])
+@pytest.fixture(scope="module", params=[0, pytest.param(READERS, marks=pytest.mark.long)], ids=["writer", "readers"])
 def fleet(request: pytest.FixtureRequest, demo: Done, clone: Path) -> Iterator[None]:
     """The demo's writer alone, and with readers that were made for these tests."""
     file = clone / "inventories/local/group_vars/all/10_local.yml"
@@ -191,7 +195,7 @@ def test_a_run_that_is_killed_in_a_writers_turn(fleet: None, clone: Path, client
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("fleet", [pytest.param(2, id="two readers")], indirect=True, scope="module")
+@pytest.mark.parametrize("fleet", [pytest.param(READERS, id="readers")], indirect=True, scope="module")
 @pytest.mark.parametrize("moment", READERS_MOMENTS)
 def test_a_run_that_is_killed_in_a_readers_turn(fleet: None, clone: Path, clients: Clients, moment: str) -> None:
     """The next run puts the reader back into service first."""
@@ -199,15 +203,15 @@ def test_a_run_that_is_killed_in_a_readers_turn(fleet: None, clone: Path, client
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("fleet", [pytest.param(2, id="two readers")], indirect=True, scope="module")
+@pytest.mark.parametrize("fleet", [pytest.param(READERS, id="readers")], indirect=True, scope="module")
 def test_one_that_joins_meanwhile_becomes_what_the_others_are(fleet: None, clone: Path, clients: Clients) -> None:
     before = running()
     choose_another_image(clone)
     with clients(), ThreadPoolExecutor(1) as pool:
         updating = pool.submit(run, *UPDATE, cwd=clone)
         wait_until("a reader takes its turn", lambda: not nothing_is_left_behind(), 600)
-        wanted = {"AutoScalingGroupName": "demo-main-reader", "MinSize": 3, "MaxSize": 3, "DesiredCapacity": 3}
-        aws("autoscaling").update_auto_scaling_group(**wanted)
+        size = dict.fromkeys(("MinSize", "MaxSize", "DesiredCapacity"), READERS + 1)
+        aws("autoscaling").update_auto_scaling_group(AutoScalingGroupName="demo-main-reader", **size)
         done = updating.result()
     assert done.code == 0, done.output[-3000:]
     assert "joined during this run" in done.output
@@ -285,7 +289,25 @@ def test_docker_restarts_on_every_host(fleet: None, clone: Path, clients: Client
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("fleet", [pytest.param(2, id="two readers")], indirect=True, scope="module")
+def test_nginx_tokens_and_the_cache_change_without_a_turn(fleet: None, clone: Path, clients: Clients) -> None:
+    before = running()
+    file = clone / "inventories/local/group_vars/all/10_local.yml"
+    file.write_text(f"{file.read_text()}nginx_client_timeout: 31\n")
+    outputs = []
+    with clients():
+        for command in (UPDATE, (*ROTATE, "-e", "rotate=cache"), (*ROTATE, "-e", "rotate=tokens")):
+            done = run(*command, cwd=clone)
+            assert done.code == 0, done.output[-3000:]
+            outputs.append(done.output)
+    done = run(*ROTATE, "-e", "rotate=tokens", "-e", "finish=true", cwd=clone)
+    assert done.code == 0, done.output[-3000:]
+    assert "nginx :" in outputs[0].split("FLEET SUMMARY")[1]
+    assert not any("takes its turn" in output for output in outputs)
+    assert running() == before
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("fleet", [pytest.param(READERS, id="readers")], indirect=True, scope="module")
 def test_instances_of_another_type_take_their_places(
     fleet: None, clone: Path, clients: Clients, http: httpx.Client, bearer: dict[str, str]
 ) -> None:
