@@ -156,9 +156,11 @@ def test_another_image_is_taken_over(fleet: None, clone: Path, clients: Clients)
     assert done.code == 0, done.output[-3000:]
     assert not set(before.values()) & set(running().values())
     assert nothing_is_left_behind()
-    changes = done.output.split("FLEET SUMMARY")[1].split("Updated")[0]
-    other = [line for line in changes.splitlines() if "[i-" in line and not EXPECTED.match(line.strip())]
+    summary = done.output.split("FLEET SUMMARY")[1]
+    changes = summary.split("Updated")[0].splitlines()
+    other = [line for line in changes if "[i-" in line and not EXPECTED.match(line.strip())]
     assert other == []
+    print("\n".join(["", *re.findall(r"i-\w+ \w+ in \d+ s, \d+ of them to let go of it", summary)]))
     print(f"p99 of the fleet endpoint, of the readers': {quiet} before, {slowest(loads)} through an update")
 
 
