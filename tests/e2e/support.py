@@ -160,22 +160,27 @@ class Writes(threading.Thread):
 
 
 class Load:
-    """One client that asks for the same thing again and again, on connections that it keeps."""
+    """One client that asks for the same thing again and again, on connections that it keeps.
+
+    With a pause of 0.01 s: without one the clients take half of a small machine from what they look at.
+    """
 
     def __init__(self, client: httpx.Client, path: str, headers: dict[str, str]) -> None:
         self.client, self.path, self.headers = client, path, headers
         self.statuses: list[int | str] = []
         self.times: list[float] = []
+        self.taken: list[float] = []
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self.ask, daemon=True)
 
     def ask(self) -> None:
-        while not self.ended.is_set():
+        while not self.ended.wait(0.01):
             self.times.append(time.monotonic())
             try:
                 self.statuses.append(self.client.get(self.path, headers=self.headers).status_code)
             except httpx.HTTPError as error:
                 self.statuses.append(repr(error))
+            self.taken.append(time.monotonic() - self.times[-1])
 
     def stop(self) -> list[int | str]:
         self.ended.set()
