@@ -20,6 +20,7 @@ DESCRIPTIONS = {
     "Elb.RegistrationInProgress": "Target registration is in progress",
     "Target.FailedHealthChecks": "Health checks failed",
     "Target.DeregistrationInProgress": "Target deregistration is in progress",
+    "Target.NotInUse": "Target group is not configured to receive traffic from the load balancer",
 }
 
 DEFAULT_ATTRIBUTES = {
