@@ -92,8 +92,15 @@ def target_health() -> None:
 def _target_health(client: Client) -> bool:
     arn = _probe.target_group(client, TargetType="ip")
     client("elbv2").register_targets(TargetGroupArn=arn, Targets=[{"Id": "10.9.0.9"}])
-    found = client("elbv2").describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
-    return found[0]["TargetHealth"]["State"] == "initial"
+
+    def state() -> str:
+        found = client("elbv2").describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+        return found[0]["TargetHealth"]["State"]
+
+    if state() != "initial":
+        return False
+    TARGET_HEALTH[arn, "10.9.0.9"] = ("unused", "Target.NotInUse")
+    return state() == "unused"
 
 
 class OperationNotPermitted(ServiceException):
