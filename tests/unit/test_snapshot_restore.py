@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import importlib
 import json
 import os
@@ -217,6 +218,27 @@ def test_the_image_goes_with_its_data(tools, volume):
         assert file.stat().st_mode & 0o777 == 0o600
 
 
+def test_data_whose_image_can_not_follow_stay_where_they_belong(tools, volume, monkeypatch):
+    """As on a full disk: neither is ever served with the other's."""
+    file = volume.root / "compose.yaml"
+    file.write_text(COMPOSE.format("new"))
+    volume.volume.compose = file
+    monkeypatch.setattr(tools.swap.compose, "FILE", file)
+    images = {"in": "registry/chroma@sha256:old", "out": "registry/chroma@sha256:new"}
+    journal = dataclasses.replace(volume.journal, images=images)
+    tools.swap.write(volume.volume, journal)
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(tools.swap.compose.atomic, "write", lambda *_arguments, **_named: (_ for _ in ()).throw(full))
+    with pytest.raises(tools.faults.Fault, match=r"compose\.yaml could not be written \(No space left on device\)"):
+        tools.swap.move(volume.volume, journal, inward=True)
+    assert served(volume) == ["old", "old"]
+    # Killed between the two: the start of the server finds it.
+    tools.swap.exchange(volume.volume.data, volume.root / "restore/data")
+    tools.swap.settle(volume.settings)
+    assert served(volume) == ["old", "old"]
+    assert file.read_text() == COMPOSE.format("new")
+
+
 @pytest.fixture
 def cell(tools, tmp_path, monkeypatch):
     """A cell whose snapshots were made by some images, and what is brought back."""
@@ -281,7 +303,7 @@ def test_a_return_is_taken_back(tools, cell):
     cell.settings.restore_status.write_text(json.dumps({"last": {"id": "s1", "image": OLD}}))
     assert tools.returns.cancel(cell.settings, cell.bring_back) == 0
     assert cell.asked == [{"undo": True}]
-    cell.settings.restore_status.write_text(json.dumps({"last": {"id": "x", "undone": True}}))
+    cell.settings.restore_status.write_text(json.dumps({"last": {"id": "x", "image": OLD, "undone": True}}))
     assert tools.returns.cancel(cell.settings, cell.bring_back) == 0
     assert len(cell.asked) == 1
 

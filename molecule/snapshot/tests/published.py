@@ -63,6 +63,10 @@ class Snapshots:
         except self.s3.exceptions.NoSuchKey:
             return None
 
+    def put(self, key, record):
+        """A record, as somebody else would publish it."""
+        self.s3.put_object(Bucket=BUCKET, Key=f"{self.cell}/{key}", Body=json.dumps(record))
+
     def keys(self, prefix):
         listed = self.s3.list_objects_v2(Bucket=BUCKET, Prefix=f"{self.cell}/{prefix}").get("Contents", [])
         return [item["Key"].removeprefix(f"{self.cell}/") for item in listed]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from published import TOOL
 
+BASE = "http://127.0.0.1:8000/api/v2/tenants/default_tenant/databases/default_database/collections"
 FAULTY = Path(__file__).parents[3] / "tests/faulty/faulty.pl"
 
 
@@ -45,13 +46,18 @@ def test_image_that_does_not_open_it_is_refused(host, snapshots):
 @pytest.fixture
 def records(host):
     """Something to ask for; gone afterwards."""
-    base = "http://127.0.0.1:8000/api/v2/tenants/default_tenant/databases/default_database/collections"
     post = "curl --silent --fail --header 'Content-Type: application/json' --data"
-    made = json.loads(host.check_output(f"{post} %s {base}", json.dumps({"name": "gate"})))
+    made = json.loads(host.check_output(f"{post} %s {BASE}", json.dumps({"name": "gate"})))
     vectors = {"ids": [str(i) for i in range(20)], "embeddings": [[i, i * i, 1.0] for i in range(20)]}
-    host.check_output(f"{post} %s {base}/{made['id']}/add", json.dumps(vectors))
+    host.check_output(f"{post} %s {BASE}/{made['id']}/add", json.dumps(vectors))
     yield
-    host.check_output(f"curl --silent --fail --request DELETE {base}/gate")
+    host.check_output(f"curl --silent --fail --request DELETE {BASE}/gate")
+
+
+def counted(host):
+    """The records of the collection."""
+    made = json.loads(host.check_output(f"curl --silent --fail {BASE}/gate"))
+    return int(host.check_output(f"curl --silent --fail {BASE}/{made['id']}/count"))
 
 
 @pytest.mark.parametrize(
@@ -72,6 +78,27 @@ def test_image_that_is_worse_is_refused(host, snapshots, records, fault, said):
     assert done.rc == 1
     assert f"another:{fault} does not get the data: " in done.stderr
     assert said in done.stderr
+
+
+def test_data_come_back_with_their_image(host, snapshots, records):
+    """In the same unit and sandbox as a restore; and away again."""
+    another(host, "another:good", "LABEL another=one")
+    present = image(host)
+    record = snapshots.now()
+    record["chroma"]["image"] = "another:good"
+    snapshots.put(f"snapshots/{record['id']}.json", record)
+    told = json.loads(host.check_output(f"{TOOL} return another:good"))
+    assert told["snapshot"] == record["id"]
+    data = host.check_output("stat --format %i /var/lib/chromadb/data")
+    host.check_output(f"{TOOL} gate another:good")
+    assert image(host) == "another:good"
+    assert host.check_output("stat --format %i /var/lib/chromadb/data") != data
+    assert counted(host) == 20
+    host.check_output(f"{TOOL} return --cancel")
+    assert image(host) == present
+    assert host.check_output("stat --format %i /var/lib/chromadb/data") == data
+    assert counted(host) == 20
+    host.check_output(f"{TOOL} discard")
 
 
 def test_without_a_snapshot_no_image_passes(host, snapshots):

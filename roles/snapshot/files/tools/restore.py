@@ -197,7 +197,7 @@ class Restore:
         if self.request.open:
             return self.open(data, image)
         names = ("id", "time", "fleet", "cell", "records", "bytes")
-        told = {name: record[name] for name in names} | {"collections": len(collections), "image": self.request.image}
+        told = {name: record[name] for name in names} | {"collections": len(collections)}
         return self.swap(data, {one["id"]: one["records"] for one in collections}, told)
 
     def is_done(self, snapshot: str) -> bool:
@@ -254,8 +254,11 @@ class Restore:
             print("What was served beside is closed.", flush=True)
 
     def undo(self) -> None:
-        """Swap back."""
+        """Swap back, with the image that what comes back was taken from, where that changed with it."""
         data = self.volume.last_kept()
+        last = self.state.values.get("last", {})
+        if last.get("kept") == str(data):
+            self.request = replace(self.request, image=last.get("replaced_image", ""))
         if damage := swap.is_whole(data):
             raise Fault("broken-copy", f"{data} is damaged: {damage}")
         self.volume.work.mkdir(mode=0o700, exist_ok=True)
@@ -265,10 +268,13 @@ class Restore:
         """Put it in the place of the live data."""
         checkpoints = swap.stage_checkpoint(self.volume, data)
         kept = swap.KEPT + time.strftime(choose.FORM, time.gmtime())
-        root = self.volume.root
+        root, images = self.volume.root, self.images()
+        told |= {"kept": str(root / kept)}
+        if images:
+            told |= {"image": images["in"], "replaced_image": images["out"]}
         journal = swap.Journal(
             str(data.relative_to(root)), data.stat().st_ino, str(checkpoints.relative_to(root)),
-            checkpoints.stat().st_ino, kept, counts, told | {"kept": str(root / kept)}, self.images(),
+            checkpoints.stat().st_ino, kept, counts, told, images,
         )  # fmt: skip
         self.state.step("swap")
         # Whoever wants to stop this now has to wait; what kills it is made good by `end`.

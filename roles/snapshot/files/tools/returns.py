@@ -79,7 +79,8 @@ def cancel(settings: Settings, bring_back: BringBack) -> int:
         note(settings).unlink()
         print("The data was not changed yet.")
         return 0
-    if not status.read(settings.restore_status).get("last", {}).get("image"):
+    last = status.read(settings.restore_status).get("last", {})
+    if not last.get("image") or last.get("undone"):
         print("The data of before serve already.")
         return 0
     return bring_back(settings, {"undo": True})

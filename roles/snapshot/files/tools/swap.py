@@ -112,7 +112,7 @@ def is_in(volume: Volume, journal: Journal) -> bool:
 def move(volume: Volume, journal: Journal, *, inward: bool) -> None:
     """Have both directories in place, or both out, and the image that goes with them; nothing where it is so already.
 
-    The data comes first: it decides.
+    The data comes first: it decides. Where the image can't follow, the data goes back to the one that it belongs to.
     """
     for place, source, inode in (
         (volume.data, volume.root / journal.incoming, journal.inode),
@@ -120,8 +120,16 @@ def move(volume: Volume, journal: Journal, *, inward: bool) -> None:
     ):
         if (place.stat().st_ino == inode) != inward:
             exchange(place, source)
-    if journal.images:
+    if not journal.images:
+        return
+    try:
         compose.use(volume.compose, journal.images["in" if inward else "out"])
+    except OSError as error:
+        if not inward:
+            raise
+        move(volume, journal, inward=False)
+        said = f"{volume.compose} could not be written ({error.strerror}), so that the data stays with its image."
+        raise Fault("no-image", said) from None
 
 
 @contextlib.contextmanager
