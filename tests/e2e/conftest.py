@@ -15,7 +15,13 @@ from support import ROOT, Done, run, secret_values
 
 @pytest.fixture(scope="session")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A clean clone of what is committed; the local cloud that it starts is gone afterwards."""
+    """A clean clone of what is committed; the local cloud that it starts is gone afterwards.
+
+    E2E_CLONE=<folder>, for whoever works on a test: one whose local cloud is up already, and stays.
+    """
+    if kept := os.environ.get("E2E_CLONE"):
+        yield Path(kept)
+        return
     folder = tmp_path_factory.mktemp("clone") / "aws"
     assert run("make", "local-down").code == 0
     assert run("git", "clone", "--quiet", str(ROOT), str(folder)).code == 0
@@ -27,6 +33,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def demo(clone: Path, pytestconfig: pytest.Config) -> Done:
     """`make demo` from nothing; its output is shown, since it is what a new user reads."""
+    if "E2E_CLONE" in os.environ:
+        return Done(0, "")
     done = run("make", "demo", cwd=clone, PATH=os.environ["PATH"].replace(f"{ROOT}/.venv/bin:", ""))
     with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
         print(done.output)
