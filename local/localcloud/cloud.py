@@ -125,9 +125,6 @@ def _clean(say: Say) -> None:
     for name in labelled("network"):
         network.remove(name)
     volumes.sweep(known=set())
-    others = labelled("volume")
-    if others:
-        docker("volume", "rm", "--force", *others)
     shutil.rmtree(state_dir())
 
 

@@ -55,7 +55,6 @@ def follow() -> None:
 def terminate(instance_id: str) -> None:
     """Remove an instance's container and what was only its own."""
     log.info("%s: terminated", instance_id)
-    volumes.release(instance_id)
     docker("rm", "--force", "--volumes", instance_id)
 
 

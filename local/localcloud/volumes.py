@@ -9,16 +9,23 @@ from localcloud.settings import PREFIX
 LOOP_ACCESS = ("--device-cgroup-rule", "b 7:* rmw", "--device-cgroup-rule", "c 10:237 rmw")
 NODE = f"{PREFIX}/node:trixie"
 GIB = 1024**3
+#: Detach what a lost instance or an interrupted attachment left. A device goes with its last mount, and the kernel ends
+#: those of a removed container when it comes to it.
+FREE = """devices() { losetup --noheadings --output NAME --associated $file; }
+for device in $(devices); do losetup --detach $device; done
+attempts=0
+while left=$(devices) && test -n "$left"; do
+  attempts=$((attempts + 1))
+  if test $attempts = 100; then echo "$left of $file is still in use after 10 seconds" >&2; exit 1; fi
+  sleep 0.1
+done"""
 
 
 def attach(volume_id: str, size: int, instance_id: str) -> None:
     """Give an instance the block device of a volume, under the stable name that udev gives it on EC2."""
     docker("volume", "create", *label_args(volume=volume_id), _name(volume_id))
-    # An attachment that was interrupted left its device, which would never be detached beside a second one.
-    device = _helper(_name(volume_id), f"""
-        truncate -s {size * GIB} /ebs/{volume_id}
-        device=$(losetup --noheadings --output NAME --associated /ebs/{volume_id} | head -n 1)
-        echo ${{device:-$(losetup --find --show /ebs/{volume_id})}}""")  # fmt: skip
+    script = f"truncate -s {size * GIB} $file; {FREE}; losetup --find --show $file"
+    device = beside(volume_id, script)
     minor = device.removeprefix("/dev/loop")
     docker("exec", instance_id, "sh", "-ec", f"mknod -m 660 {device} b 7 {minor}; mkdir -p /dev/disk/by-id; "
            f"ln -s {device} {link(volume_id)}")  # fmt: skip
@@ -31,12 +38,6 @@ def detach(volume_id: str, instance_id: str) -> bool:
         device=$(readlink {name}) || {{ echo gone; exit; }}
         if grep -q "^\\($device\\|{name}\\) " /proc/mounts; then echo mounted; exit; fi
         losetup --detach "$device"; rm "$device" {name}; echo gone""") == "gone"  # fmt: skip
-
-
-def release(instance_id: str) -> None:
-    """Detach every loop device of an instance that is about to be removed; they go when its mounts do."""
-    docker("exec", instance_id, "sh", "-c", "for link in /dev/disk/by-id/nvme-*; do "
-           'device=$(readlink "$link") && losetup --detach "$device"; done', check=False)  # fmt: skip
 
 
 def attached(instance_id: str) -> set[str]:
@@ -52,13 +53,15 @@ def sweep(known: set[str]) -> None:
         volume_id = name.removeprefix(f"{PREFIX}-")
         if volume_id in known:
             continue
-        # A device goes with its last mount, and the kernel ends those of a removed container when it comes to it.
-        _helper(name, f"""
-            devices() {{ losetup --noheadings --output NAME --associated /ebs/{volume_id}; }}
-            for device in $(devices); do losetup --detach "$device"; done
-            for attempt in $(seq 100); do test -n "$(devices)" || exit 0; sleep 0.1; done
-            echo "the device of {volume_id} is still in use after 10 seconds: $(devices)" >&2; exit 1""")  # fmt: skip
+        beside(volume_id, FREE)
         docker("volume", "rm", "--force", name)
+
+
+def beside(volume_id: str, script: str) -> str:
+    """Run a script that has the volume's `$file` and this machine's loop devices."""
+    return docker("run", "--rm", "--pull", "never", "--network", "none", "--cap-add", "SYS_ADMIN", "--security-opt",
+                  "apparmor=unconfined", *LOOP_ACCESS, "--volume", "/dev:/dev", "--volume", f"{_name(volume_id)}:/ebs",
+                  NODE, "sh", "-ec", f"file=/ebs/{volume_id}; {script}")  # fmt: skip
 
 
 def link(volume_id: str) -> str:
@@ -68,9 +71,3 @@ def link(volume_id: str) -> str:
 
 def _name(volume_id: str) -> str:
     return f"{PREFIX}-{volume_id}"
-
-
-def _helper(volume: str, script: str) -> str:
-    return docker("run", "--rm", "--pull", "never", "--network", "none", "--cap-add", "SYS_ADMIN", "--security-opt",
-                  "apparmor=unconfined", *LOOP_ACCESS, "--volume", "/dev:/dev", "--volume", f"{volume}:/ebs",
-                  NODE, "sh", "-ec", script)  # fmt: skip
