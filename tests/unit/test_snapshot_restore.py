@@ -7,6 +7,7 @@ import errno
 import importlib
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -237,6 +238,32 @@ def test_data_whose_image_can_not_follow_stay_where_they_belong(tools, volume, m
     tools.swap.settle(volume.settings)
     assert served(volume) == ["old", "old"]
     assert file.read_text() == COMPOSE.format("new")
+
+
+@pytest.mark.parametrize(("kept", "out"), [("data.before-now", "new"), ("data.before-later", None)])
+def test_an_undo_takes_the_image_along_that_its_data_had(tools, volume, monkeypatch, kept, out):
+    """Where the last swap has put just these data aside; the status tells which image that was."""
+    file = volume.root / "compose.yaml"
+    file.write_text(COMPOSE.format("old"))
+    (volume.root / "data.before-now").mkdir()
+    attempt = tools.restore.Restore(volume.settings, file)
+    attempt.volume.compose = file
+    attempt.state.file.parent.mkdir(parents=True, exist_ok=True)
+    attempt.state.begin()
+    last = {"kept": str(volume.root / kept), "image": "registry/chroma@sha256:old"}
+    attempt.state.values["last"] = last | {"replaced_image": "registry/chroma@sha256:new"}
+    journals = []
+    monkeypatch.setattr(tools.swap, "is_whole", lambda _data: "")
+    monkeypatch.setattr(tools.swap, "stage_checkpoint", lambda _volume, _data: volume.root / "checkpoints")
+    monkeypatch.setattr(tools.swap, "swap", lambda _settings, _volume, journal: journals.append(journal))
+    handler = signal.getsignal(signal.SIGTERM)
+    attempt.undo()
+    signal.signal(signal.SIGTERM, handler)
+    expected = {"in": f"registry/chroma@sha256:{out}", "out": "registry/chroma@sha256:old"} if out else {}
+    assert journals[0].images == expected
+    told = {"image": expected["in"], "replaced_image": expected["out"]} if out else {}
+    assert {name: journals[0].told.get(name) for name in told} == told
+    assert journals[0].told["undone"]
 
 
 @pytest.fixture

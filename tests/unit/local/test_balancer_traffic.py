@@ -48,6 +48,7 @@ def test_an_api_that_does_not_answer_is_no_end(tmp_path: Path, monkeypatch: pyte
     listening = Traffic(tmp_path, BALANCER)
     listening.start()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as haproxy:
+        haproxy.settimeout(5)  # nobody takes anything from a thread that has ended
         deadline = time.monotonic() + 10
         while len(told) < 2 and time.monotonic() < deadline:
             haproxy.sendto(b"demo-main-reader_0a1b 200 10", str(tmp_path / "requests.sock"))
