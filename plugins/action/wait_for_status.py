@@ -82,7 +82,7 @@ class ActionModule(ActionBase):
                 self._display.display(f"  {what}: {shown} ({minutes(now - started)})")
             if now + arguments["delay"] - started > arguments["timeout"]:
                 raise AnsibleActionFail(
-                    f"The {what} is still {status} after {minutes(now - started)}, and AWS goes on with it: "
+                    f"The {what} is still {status} after {minutes(now - started)}, and goes on without this run: "
                     f"{arguments['advice']}.",
                     result=result,
                 )

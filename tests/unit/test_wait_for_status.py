@@ -91,7 +91,7 @@ def test_how_much_is_done_and_why_it_ended(run):
 def test_the_end_of_the_time_is_one_sentence(run):
     error, _ = run(*["creating"] * 5, timeout=30, advice="raise the timeout")
     assert error.message == (
-        "The replication group main is still creating after 30 s, and AWS goes on with it: raise the timeout."
+        "The replication group main is still creating after 30 s, and goes on without this run: raise the timeout."
     )
 
 
