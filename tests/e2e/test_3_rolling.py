@@ -212,7 +212,10 @@ def test_one_that_joins_meanwhile_becomes_what_the_others_are(fleet: None, clone
         updating = pool.submit(run, *UPDATE, cwd=clone)
         wait_until("a reader takes its turn", lambda: not nothing_is_left_behind(), 600)
         size = dict.fromkeys(("MinSize", "MaxSize", "DesiredCapacity"), READERS + 1)
-        aws("autoscaling").update_auto_scaling_group(AutoScalingGroupName="demo-main-reader", **size)
+        groups = aws("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
+        # Of which a blue/green update may have changed the name.
+        (readers,) = {group["AutoScalingGroupName"] for group in groups} - {"demo-main-writer"}
+        aws("autoscaling").update_auto_scaling_group(AutoScalingGroupName=readers, **size)
         done = updating.result()
     assert done.code == 0, done.output[-3000:]
     assert "joined during this run" in done.output
