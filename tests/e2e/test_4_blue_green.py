@@ -1,4 +1,7 @@
-"""Readers of another release come up beside those that serve, and take over by shares of the requests."""
+"""Readers of another release come up beside those that serve, and take over by shares of the requests.
+
+After the tests that need the group of readers by the name that it had first.
+"""
 
 from __future__ import annotations
 
