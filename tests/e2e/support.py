@@ -26,6 +26,8 @@ CONNECTION = {
     "aws_access_key_id": "local",
     "aws_secret_access_key": "local",
 }
+#: In the long tests; more, for figures of a larger fleet.
+READERS = int(os.environ.get("SOAK_READERS", "2"))
 RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 
 
@@ -51,7 +53,7 @@ def run(*command: str, cwd: Path = ROOT, **env: str) -> Done:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=1500,
+        timeout=1200 + 120 * READERS,
         check=False,
     )
     return Done(done.returncode, done.stdout)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import time
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from support import ROOT, Done, Load, Writes, aws, docker, killed_at, run, wait_until, writer
+from support import READERS, ROOT, Done, Load, Writes, aws, docker, killed_at, run, wait_until, writer
 
 COLLECTIONS = "/api/v2/tenants/default_tenant/databases/default_database/collections"
 SITE = ("ansible-playbook", "-i", "inventories/local", "site.yml")
@@ -21,8 +20,6 @@ UPDATE = ("ansible-playbook", "-i", "inventories/local", "playbooks/images.yml",
 REPLACE = ("ansible-playbook", "-i", "inventories/local", "playbooks/replace_instances.yml")
 ROTATE = ("ansible-playbook", "-i", "inventories/local", "playbooks/rotate.yml")
 ROLLBACK = ("ansible-playbook", "-i", "inventories/local", "playbooks/rollback.yml")
-#: For figures of a larger fleet.
-READERS = int(os.environ.get("SOAK_READERS", "2"))
 FAULTY = ROOT / "tests/faulty"
 #: Where in the inventory's variables these tests' own begin.
 OURS = "\n# of the tests\n"
@@ -134,8 +131,9 @@ def fleet(request: pytest.FixtureRequest, demo: Done, clone: Path) -> Iterator[N
     """The demo's writer alone, and with readers that were made for these tests."""
     file = clone / "inventories/local/group_vars/all/10_local.yml"
     before = file.read_text()
-    if request.param:
-        file.write_text(f"{before}\nfleet_readers_min: {request.param}\nfleet_readers_max: {request.param}\n")
+    # Few at a time: each one's first boot takes a processor for two minutes.
+    for size in [*range(4, request.param, 4), request.param] if request.param else []:
+        file.write_text(f"{before}\nfleet_readers_min: {size}\nfleet_readers_max: {size}\n")
         done = run(*SITE, cwd=clone)
         assert done.code == 0, done.output[-3000:]
     yield
