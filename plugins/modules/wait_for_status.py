@@ -14,7 +14,7 @@ description:
   - Runs a module that only reads again and again, until a resource has one of the statuses that are waited for.
   - Prints a line with the status and the elapsed time when the status changes, and every 30 seconds, so that a wait of
     many minutes can be told from one that hangs.
-  - Is skipped in a check run, which makes nothing to wait for.
+  - Is skipped in a check run, which makes nothing to wait for, unless the task has C(check_mode=false).
 author:
   - Chroma Fleet developers
 options:

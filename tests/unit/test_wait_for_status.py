@@ -143,3 +143,30 @@ def test_looks_through_a_module_with_its_defaults(play):
     assert "ok=1 " in done.stdout
     assert "Can't see the status of the account: " in done.stdout
     assert "http://127.0.0.1:9" in done.stdout
+
+
+HALF_MADE = """
+- hosts: localhost
+  connection: local
+  gather_facts: false
+  tasks:
+    - name: Wait for what a check run has to find
+      chromafleet.aws.wait_for_status:
+        what: host
+        module: ansible.builtin.command
+        arguments: {argv: [sh, -c, "cat %s; echo dead >%s"]}
+        status: [stdout]
+        until: [dead]
+        delay: 1
+      check_mode: false
+"""
+
+
+def test_a_task_may_wait_in_a_check_run_too(play, tmp_path):
+    """As for a host that configures itself: what is half made can't be looked at."""
+    state = tmp_path / "state"
+    state.write_text("start")
+    done = play(HALF_MADE % (state, state), "--check")
+    assert done.returncode == 0, done.stdout
+    assert "  host: start (0 s)" in done.stdout
+    assert "ok=1 " in done.stdout
