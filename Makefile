@@ -5,7 +5,7 @@ VENV := $(CURDIR)/.venv
 export PATH := $(VENV)/bin:$(PATH)
 export PYTHONPATH := $(CURDIR)/local
 LOCAL := $(VENV)/bin/python -m localcloud
-# By file, because the tests of some files are the steps of one life.
+# By file, because the tests of some files are the steps of one life. `test` begins with the longest file, as it is given.
 PARALLEL := --numprocesses 2 --dist loadfile --durations 12
 RECORDED := .cache/calls/staging.json .cache/calls/production.json
 
@@ -20,8 +20,7 @@ demo:  ## From nothing to answers: install, start the local cloud, run site.yml,
 .PHONY: test
 test: bootstrap compiler  ## Everything that CI checks: lint, unit, whole environments, molecule, end to end
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line lint images
-	@pytest $(PARALLEL) tests/unit tests/test_package.py
-	@pytest $(PARALLEL) tests/provision
+	@pytest $(PARALLEL) --no-loadscope-reorder tests/provision tests/unit tests/test_package.py
 	@python -m localcloud.deployer --check $(RECORDED)
 	@pytest --numprocesses 2 --durations 12 tests/molecule
 	@pytest --durations 12 tests/e2e
