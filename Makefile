@@ -26,12 +26,13 @@ test: bootstrap compiler  ## Everything that CI checks: lint, unit, whole enviro
 	@pytest --durations 12 tests/e2e
 
 .PHONY: lint
-lint: bootstrap  ## ansible-lint (production), yamllint, ruff, changelog fragments
+lint: bootstrap  ## ansible-lint (production), yamllint, ruff, changelog fragments; the long proofs can be begun
 	ruff check
 	ruff format --check
 	yamllint --strict .
 	ansible-lint --offline
 	antsibull-changelog lint
+	pytest --collect-only --quiet --quiet -m '' tests/soak
 
 .PHONY: unit
 unit: compiler  ## Tests that need no container
