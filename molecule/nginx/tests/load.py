@@ -1,4 +1,8 @@
-"""Clients that read and write without a pause, each over a connection that it keeps, while something happens."""
+"""Clients that read and write, each over a connection that it keeps, while something happens.
+
+A fast machine would answer one of them more often than a token may ask in a second (`nginx_token_rate`), and what it
+was told then would say nothing of what happens; so each asks `A_SECOND` times at the most.
+"""
 
 import collections
 import contextlib
@@ -9,6 +13,8 @@ import threading
 import time
 
 CONTEXT = ssl._create_unverified_context()  # noqa: S323 (the host's certificate is signed by itself)
+
+A_SECOND = 100
 
 
 class Client:
@@ -50,7 +56,9 @@ class Load:
             client.connection.close()
             status, told = 0, repr(broken)
         self.seen[kind][told] += 1
-        self.slowest[kind] = max(self.slowest[kind], time.monotonic() - began)
+        took = time.monotonic() - began
+        self.slowest[kind] = max(self.slowest[kind], took)
+        self.ended.wait(max(0, 1 / A_SECOND - took))
         return status
 
     def total(self):
