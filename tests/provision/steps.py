@@ -90,7 +90,7 @@ class Lifecycle:
 
     def test_nothing_is_destroyed_by_a_slip(self, environment: Environment) -> None:
         for typed in ("", "productoin"):
-            run = environment.run("destroy", "-e", f"fleet_destroy={typed}")
+            run = environment.run("destroy", "-e", f"confirm={typed}")
             assert run.code != 0
             assert f"so nothing was destroyed: type {self.name}" in " ".join(run.output.split())
             assert run.writes == []
@@ -104,12 +104,12 @@ class Lifecycle:
         assert destroy > 40
 
     def test_destroy(self, environment: Environment) -> None:
-        run = environment.run("destroy", "-e", f"fleet_destroy={self.name}", *self.destroy_arguments)
+        run = environment.run("destroy", "-e", f"confirm={self.name}", *self.destroy_arguments)
         assert run.code == 0, run.output[-4000:]
         assert environment.what_is_left() == []
 
     def test_destroy_again(self, environment: Environment) -> None:
-        run = environment.run("destroy", "-e", f"fleet_destroy={self.name}", *self.destroy_arguments)
+        run = environment.run("destroy", "-e", f"confirm={self.name}", *self.destroy_arguments)
         assert run.code == 0, run.output[-3000:]
         assert run.changed == 0
         assert run.writes == []

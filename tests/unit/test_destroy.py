@@ -59,7 +59,7 @@ def test_where_nothing_is_there_is_nothing_to_ask(destroy, aws):
 
 
 def test_a_bucket_that_holds_something_stops_it_before_the_question(destroy, aws, bucket):
-    done = destroy(fleet_destroy="demo")
+    done = destroy(confirm="demo")
     assert done.returncode == 2
     assert f"The bucket {bucket}" in said(done)
     assert "then set aws_storage_empty_buckets to true" in said(done)
@@ -67,7 +67,10 @@ def test_a_bucket_that_holds_something_stops_it_before_the_question(destroy, aws
 
 
 ANSWERS = {
-    "none": ("", "No name was given, so nothing was destroyed: type demo when you are asked, or start with"),
+    "none": (
+        "",
+        "No name was given, so nothing was destroyed: type demo when you are asked, or start with -e confirm=demo.",
+    ),
     "wrong": ("dem", '"dem" is not the name of the fleet, so nothing was destroyed: type demo when'),
 }
 
@@ -76,7 +79,7 @@ ANSWERS = {
 @pytest.mark.parametrize("case", ANSWERS)
 def test_another_answer_destroys_nothing(destroy, aws, bucket, case):
     answer, sentence = ANSWERS[case]
-    done = destroy(fleet_destroy=answer, fleet_empty_buckets=True)
+    done = destroy(confirm=answer, fleet_empty_buckets=True)
     assert done.returncode == 2
     # What would go is shown first.
     assert "s3 bucket 1 chromafleet-demo-123456789012-us-east-1" in said(done)
