@@ -4,6 +4,7 @@ The receiver is this test, on the bridge of the Docker that the hosts run on; Ch
 Compose makes one. That is the way that the agent's receiver is reached on a host.
 """
 
+import ipaddress
 import operator
 import re
 import subprocess
@@ -74,7 +75,9 @@ def environment_of(traced):
 @pytest.fixture(scope="module")
 def receiver():
     """The bridge's address and what arrives there."""
-    bridge = docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}")
+    # Docker tells the gateway only where it was given one; otherwise it is the first address.
+    subnet = docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Subnet}}")
+    bridge = str(ipaddress.ip_network(subnet)[1])
     metrics, traces = Metrics(), Traces()
     server = grpc.server(futures.ThreadPoolExecutor(2))
     metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(metrics, server)
