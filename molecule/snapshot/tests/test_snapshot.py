@@ -174,7 +174,11 @@ def killed(host, step):
     return host.check_output("timeout 60 bash -c %s", script) == "failed"
 
 
-@pytest.mark.parametrize("step", ["prepare", "copy", "prove", "upload", "read back", "publish", "retain"])
+STEPS = ("prepare", "copy", "prove", "upload", "read back", "publish", "retain")
+IN_GATE = ("copy", "upload", "publish")
+
+
+@pytest.mark.parametrize("step", [pytest.param(one, marks=() if one in IN_GATE else pytest.mark.long) for one in STEPS])
 def test_killed_in_a_step(host, snapshots, step):
     """kill -9 of everything; nothing is left, and writes don't wait."""
     for _ in range(5):
