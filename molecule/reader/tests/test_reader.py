@@ -330,11 +330,7 @@ def test_s3_away(cell, request):
     assert metrics(cell)["ReaderRefreshFailed"] == 0
 
 
-STEPS = ("copy", "bring", "check", "start", "prove", "warm", "switch", "drain")
-IN_GATE = ("bring", "start", "switch")
-
-
-@pytest.mark.parametrize("step", [pytest.param(one, marks=() if one in IN_GATE else pytest.mark.long) for one in STEPS])
+@pytest.mark.parametrize("step", ["copy", "bring", "check", "start", "prove", "warm", "switch", "drain"])
 def test_killed_in_a_step(cell, step):
     """kill -9 of everything that refreshes; the next run ends what it began, and no read fails."""
     kill = (
